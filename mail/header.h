@@ -1,0 +1,76 @@
+/* header.h - the header section of a message (RFC 5322), read once for all that the house wants to
+ * know.
+ *
+ * Pure, any thread. Works on the whole section, lines ending in CRLF, without the empty line that
+ * ends it. */
+#ifndef MAIL_HEADER_H
+#define MAIL_HEADER_H
+
+#include "mail/address.h"
+#include "mail/buffer.h"
+
+struct header_field {
+    struct slice name; /* without the colon and white space before it */
+    struct slice
+        value; /* raw: folding and the final CRLF excluded at the ends, inner folding kept */
+    struct slice whole; /* the field with its final CRLF */
+};
+
+/* Takes the next field off *in. False at the end. A line that is no field (no colon, bad name,
+ * leading white space at the start of the section) comes with an empty name and the whole line as
+ * value. */
+bool header_next(struct slice *in, struct header_field *out);
+
+/* Does the value of an Auto-Submitted field say `auto-replied` (RFC 3834 section 5: case, comments,
+ * folding and parameters do not matter)? */
+bool header_says_auto_replied(struct slice value);
+
+#define HEADER_NAMED_MAX                                                                           \
+    8 /* addresses kept of one forwarding or From field; more sets the overflow flag */
+
+/* The addresses of the topmost field of one name. */
+struct header_named {
+    unsigned fields;    /* how many fields of this name the section has */
+    unsigned count;     /* addresses of the topmost one */
+    bool is_unreadable; /* it did not parse, or named more than HEADER_NAMED_MAX */
+    struct address addresses[HEADER_NAMED_MAX];
+};
+
+/* The fields that show that a message was delivered to somebody and sent on (GUARANTEE.md section
+ * 1). */
+enum header_forwarding {
+    HEADER_X_SIEVE_REDIRECTED_FROM,
+    HEADER_RESENT_FROM,
+    HEADER_DELIVERED_TO,
+    HEADER_X_ORIGINAL_TO,
+    HEADER_FORWARDING_COUNT,
+};
+
+struct header_facts {
+    unsigned received; /* Received fields: loop detection */
+    bool has_date;
+    bool has_message_id;
+    char message_id[256];     /* of the first field, "" when none or longer */
+    bool is_malformed;        /* a line that is no field */
+    bool has_8bit;            /* an octet above 127 */
+    struct header_named from; /* From: `fields` should be 1 */
+    struct header_named sender;
+    struct header_named forwarding[HEADER_FORWARDING_COUNT];
+    unsigned auto_submitted; /* how many Auto-Submitted fields */
+    bool is_auto_replied;    /* exactly one, saying auto-replied; or X-Autoreply / X-Autorespond
+                              * present; or    Precedence: auto_reply (GUARANTEE.md section 1) */
+    unsigned tls_required;   /* how many TLS-Required fields */
+    bool tls_required_no;    /* exactly one, whose value is "No" (RFC 8689 section 5) */
+};
+
+void header_scan(struct slice section, struct header_facts *out);
+
+/* Copies the section without the fields whose names are in `drop` (count of them, without case).
+ * False at the buffer's ceiling. */
+NODISCARD bool header_copy_without(struct slice section, const struct slice *drop, size_t count,
+                                   struct buffer *out);
+/* The value of the first field of that name with folding undone and trimmed, into out[size]; cut
+ * when longer. */
+bool header_value(struct slice section, struct slice name, char *out, size_t size);
+
+#endif
