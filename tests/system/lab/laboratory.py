@@ -1,0 +1,85 @@
+"""The lab as a whole: everything a test may meet, started once per pytest process."""
+
+import itertools
+import os
+import shutil
+import socket
+from collections import defaultdict
+from pathlib import Path
+
+from . import net, world
+from .pki import Certificate, Pki
+from .postfix import Postfix
+from .rogue_mx import RogueMx, Script
+from .zones import Dns
+
+
+class Lab:
+    """DNS, certificates, Postfix hosts and the users' own mail store. Tests add rogue hosts."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.pki = Pki(directory / "pki")
+        self.certificates = world.make_certificates(self.pki)
+        self.dns = Dns(directory / "dns")
+        world.declare_zones(self.dns, self.certificates)
+        self.postfix = Postfix(directory / "postfix")
+        world.declare_hosts(self.postfix, self.certificates)
+        self._taken: dict[str, itertools.count] = defaultdict(itertools.count)
+        self._rogues: list[RogueMx] = []
+        self._silent: socket.socket | None = None
+
+    def start(self) -> None:
+        # Bound and never read: the name server that does not answer.
+        self._silent = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self._silent.bind((net.SILENT_DNS, 53))
+        self.dns.start()
+        net.use_resolver(self.directory)
+        self.postfix.start()
+        self.mailbox = self.mail_store(net.MAILBOX)
+
+    def stop(self) -> None:
+        self.drop_rogues()
+        self.mailbox.stop()
+        self.postfix.stop()
+        self.dns.stop()
+
+    def fresh(self, kind: str) -> world.FreshDomain:
+        """A domain nobody has mailed to yet; see world.POOLS."""
+        return world.fresh(kind, next(self._taken[kind]))
+
+    def rogue(self, address: str, script: Script | None = None, host: str = "rogue.example") -> RogueMx:
+        """A misbehaving MX for the running test. Its TLS, if any, uses the certificate `pool`."""
+        script = script or Script()
+        script.certificate = script.certificate or self.certificates["pool"]
+        mx = RogueMx(address, script, host=host)
+        self._rogues.append(mx)
+        return mx
+
+    def drop_rogues(self) -> None:
+        while self._rogues:
+            self._rogues.pop().stop()
+
+    @staticmethod
+    def mail_store(where: tuple[str, int]) -> RogueMx:
+        """A well-behaved LMTP server."""
+        return RogueMx(where[0], port=where[1], host="store.site.example", script=Script(
+            is_lmtp=True, offers_starttls=False,
+            extensions=("PIPELINING", "8BITMIME", "ENHANCEDSTATUSCODES")))
+
+    @property
+    def web_ca_file(self) -> Path:
+        """The certificate authority that clients, and `verify` policies, trust."""
+        return self.certificates["web-ca"].chain_file
+
+    def certificate(self, name: str) -> Certificate:
+        return self.certificates[name]
+
+
+def make_lab(name: str) -> Lab:
+    """A lab in a fresh directory that other users (postfix, dovecot) may pass through."""
+    directory = Path(os.environ.get("SYSTEM_TEST_DIR", "/tmp/sealpost-system")) / name
+    shutil.rmtree(directory, ignore_errors=True)
+    directory.mkdir(parents=True)
+    directory.chmod(0o755)
+    return Lab(directory)
