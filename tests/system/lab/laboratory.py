@@ -8,6 +8,7 @@ from collections import defaultdict
 from pathlib import Path
 
 from . import net, world
+from .dovecot import Dovecot
 from .pki import Certificate, Pki
 from .postfix import Postfix
 from .rogue_mx import RogueMx, Script
@@ -26,7 +27,7 @@ class Lab:
         self.postfix = Postfix(directory / "postfix")
         world.declare_hosts(self.postfix, self.certificates)
         self._taken: dict[str, itertools.count] = defaultdict(itertools.count)
-        self._rogues: list[RogueMx] = []
+        self._servers: list[RogueMx | Dovecot] = []  # of the running test
         self._silent: socket.socket | None = None
 
     def start(self) -> None:
@@ -39,10 +40,18 @@ class Lab:
         self.mailbox = self.mail_store(net.MAILBOX)
 
     def stop(self) -> None:
-        self.drop_rogues()
+        self.drop_servers()
         self.mailbox.stop()
         self.postfix.stop()
         self.dns.stop()
+
+    def dovecot(self, users: dict[str, str]) -> Dovecot:
+        """A Dovecot for the running test."""
+        directory = self.directory / f"dovecot{next(self._taken['dovecot'])}"
+        server = Dovecot(directory, users)
+        server.start()
+        self._servers.append(server)
+        return server
 
     def fresh(self, kind: str) -> world.FreshDomain:
         """A domain nobody has mailed to yet; see world.POOLS."""
@@ -53,12 +62,13 @@ class Lab:
         script = script or Script()
         script.certificate = script.certificate or self.certificates["pool"]
         mx = RogueMx(address, script, host=host)
-        self._rogues.append(mx)
+        self._servers.append(mx)
         return mx
 
-    def drop_rogues(self) -> None:
-        while self._rogues:
-            self._rogues.pop().stop()
+    def drop_servers(self) -> None:
+        """Ends what the running test added."""
+        while self._servers:
+            self._servers.pop().stop()
 
     @staticmethod
     def mail_store(where: tuple[str, int]) -> RogueMx:

@@ -27,6 +27,7 @@ class Listener:
     host: str
     certificate: Certificate | None = None  # None: no STARTTLS
     options: tuple[str, ...] = ()  # further smtpd options, "name=value"
+    port: int = 25
 
 
 class Postfix:
@@ -124,7 +125,7 @@ notify_classes =
                 options += ["smtpd_tls_security_level=may",
                             f"smtpd_tls_chain_files={listener.certificate.all_file}"]
             address = f"[{listener.address}]" if ":" in listener.address else listener.address
-            rows.append(f"{address}:25 inet n - n - - smtpd\n"
+            rows.append(f"{address}:{listener.port} inet n - n - - smtpd\n"
                         + "".join(f"  -o {option}\n" for option in options))
         rows.append("""\
 pickup unix n - n 60 1 pickup
@@ -148,16 +149,15 @@ postlog unix-dgram n - n - 1 postlogd
         (self.config / "master.cf").write_text("".join(rows))
 
     def _wait(self) -> None:
-        def all_answer() -> bool:
-            for listener in self.listeners[-1:]:
-                try:
-                    with socket.create_connection((listener.address, 25), 2) as connection:
-                        if not connection.recv(100).startswith(b"220"):
-                            return False
-                except OSError:
-                    return False
-            return True
-        wait_until(all_answer, 20, "Postfix")
+        first = self.listeners[0]
+
+        def answers() -> bool:
+            try:
+                with socket.create_connection((first.address, first.port), 2) as connection:
+                    return connection.recv(100).startswith(b"220")
+            except OSError:
+                return False
+        wait_until(answers, 20, "Postfix")
 
     def _run(self, command: str, check: bool = True) -> None:
         result = subprocess.run(["postfix", "-c", str(self.config), command], capture_output=True,

@@ -17,6 +17,7 @@ import ssl
 import struct
 import threading
 import time
+import warnings
 from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import Union
@@ -375,7 +376,9 @@ class _Dialogue:
         context.load_cert_chain(certificate.chain_file, certificate.key_file)
         if self.script.versions:
             context.set_ciphers("ALL:@SECLEVEL=0")  # TLS 1.0 needs SHA-1 signatures
-            context.minimum_version, context.maximum_version = self.script.versions
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", DeprecationWarning)  # old versions are the point
+                context.minimum_version, context.maximum_version = self.script.versions
         if self.script.ciphers:
             context.set_ciphers(self.script.ciphers)
         def remember(_socket: object, name: str | None, _context: object) -> None:
