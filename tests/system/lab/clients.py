@@ -78,8 +78,9 @@ def gsasl(gateway: Sealpost, user: Account, to: str, mechanism: str = "SCRAM-SHA
     # Left alone, gsasl takes a server without PLUS for a downgrade attack and refuses.
     binding = [] if mechanism.endswith("-PLUS") else ["--no-cb"]
     with tempfile.NamedTemporaryFile() as output:
+        # gsasl polls the descriptor but reads through stdio: unbuffered, or it forgets lines.
         process = subprocess.Popen(
-            ["gsasl", "--smtp", f"--connect={HOSTNAME}:{port}", f"--mechanism={mechanism}", *binding,
+            ["stdbuf", "-i0", "gsasl", "--smtp", f"--connect={HOSTNAME}:{port}", f"--mechanism={mechanism}", *binding,
              f"--authentication-id={user.address}", f"--password={user.password}",
              f"--x509-ca-file={gateway.lab.web_ca_file}", "--verbose"],
             stdin=subprocess.PIPE, stdout=output, stderr=output)
