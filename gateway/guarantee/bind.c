@@ -1,0 +1,205 @@
+#include "gateway/guarantee/bind.h"
+
+#include <string.h>
+
+/* The users that some header fields name, each once, found in the directory. */
+#define NAMED_MAX (HEADER_FORWARDING_COUNT * HEADER_NAMED_MAX)
+struct named_users {
+    size_t count;
+    struct named_user {
+        struct guarantee_user user;
+        bool is_certain; /* a field that parses names him; only such a one can exempt */
+    } all[NAMED_MAX];
+};
+
+static void add_named(struct named_users *users, const struct header_named *field,
+                      const struct guarantee_directory *directory)
+{
+    for (unsigned i = 0; i < field->count && i < HEADER_NAMED_MAX; i++) {
+        struct guarantee_user found;
+        if (!directory->find_user(directory->context, &field->addresses[i], &found))
+            continue;
+        size_t at = 0;
+        while (at < users->count && strcmp(users->all[at].user.address, found.address) != 0)
+            at++;
+        if (at == users->count)
+            users->all[users->count++] = (struct named_user){.user = found};
+        users->all[at].is_certain |= !field->is_unreadable;
+    }
+}
+
+/* An unreadable field binds whoever is seen in it: the flag is a floor, and a field that somebody
+ * broke must not take it away. It never exempts. */
+static void add_forwarding(struct named_users *users, const struct header_facts *header,
+                           const struct guarantee_directory *directory)
+{
+    for (int i = 0; i < HEADER_FORWARDING_COUNT; i++)
+        add_named(users, &header->forwarding[i], directory);
+}
+
+static enum level strictest_level(const struct named_users *users)
+{
+    enum level strictest = LEVEL_OFF;
+    for (size_t i = 0; i < users->count; i++)
+        if (users->all[i].user.level > strictest)
+            strictest = users->all[i].user.level;
+    return strictest;
+}
+
+static bool may_forward(const struct named_user *named, const struct address *recipient,
+                        const struct guarantee_directory *directory)
+{
+    return named->is_certain &&
+           directory->has_forward(directory->context, named->user.address, recipient);
+}
+
+/* Of several users with the same strictest flag the one whose forward does not lead to this
+ * recipient: so a forward of one never exempts the other. */
+static const struct guarantee_user *strictest_user(const struct named_users *users,
+                                                   const struct address *recipient,
+                                                   const struct guarantee_directory *directory)
+{
+    enum level strictest = strictest_level(users);
+    const struct guarantee_user *chosen = NULL;
+    for (size_t i = 0; i < users->count; i++) {
+        if (users->all[i].user.level != strictest)
+            continue;
+        if (!may_forward(&users->all[i], recipient, directory))
+            return &users->all[i].user;
+        if (chosen == NULL)
+            chosen = &users->all[i].user;
+    }
+    return chosen;
+}
+
+/* Whose flag binds what comes in on the relay listener. False: no user is named, the flag is off.
+ */
+static bool find_owner(const struct guarantee_message *message, const struct address *recipient,
+                       const struct guarantee_directory *directory, struct guarantee_user *owner)
+{
+    if (!address_is_null(&message->reverse_path) &&
+        directory->find_user(directory->context, &message->reverse_path, owner))
+        return true;
+    struct named_users users = {0};
+    add_forwarding(&users, message->header, directory);
+    if (users.count == 0 && address_is_null(&message->reverse_path))
+        add_named(&users, &message->header->from, directory);
+    const struct guarantee_user *chosen = strictest_user(&users, recipient, directory);
+    if (chosen == NULL)
+        return false;
+    *owner = *chosen;
+    return true;
+}
+
+/* Did somebody else than the owner write the message? Only one readable From with one address that
+ * is none of his says so. */
+static bool is_from_another(const struct header_facts *header, const struct guarantee_user *owner,
+                            const struct guarantee_directory *directory)
+{
+    if (header->from.fields != 1 || header->from.is_unreadable || header->from.count != 1)
+        return false;
+    struct guarantee_user author;
+    return !directory->find_user(directory->context, &header->from.addresses[0], &author) ||
+           strcmp(author.address, owner->address) != 0;
+}
+
+/* A configured forward (GUARANTEE.md section 1). Delivered to the owner and sent on by his forward;
+ * where the header names several users, all with the strictest flag must have set the forward, and
+ * the owner must be one of them: one user's forward never lifts another user's flag. */
+static bool is_configured_forward(const struct guarantee_message *message,
+                                  const struct address *recipient,
+                                  const struct guarantee_user *owner,
+                                  const struct guarantee_directory *directory)
+{
+    if (!is_from_another(message->header, owner, directory))
+        return false;
+    struct named_users users = {0};
+    add_forwarding(&users, message->header, directory);
+    enum level strictest = strictest_level(&users);
+    bool is_owner_named = false;
+    for (size_t i = 0; i < users.count; i++) {
+        if (users.all[i].user.level != strictest)
+            continue;
+        if (!may_forward(&users.all[i], recipient, directory))
+            return false;
+        is_owner_named |= strcmp(users.all[i].user.address, owner->address) == 0;
+    }
+    return is_owner_named;
+}
+
+/* TLS-Required: No comes first: it is the only one that binds a sender whose flag is off too, as it
+ * also lifts DANE and MTA-STS (RFC 8689 section 5). */
+static enum exemption submission_exemption(const struct guarantee_message *message)
+{
+    if (message->user->is_locked)
+        return EXEMPTION_NONE;
+    if (message->header->tls_required_no)
+        return EXEMPTION_TLS_REQUIRED_NO;
+    if (message->user->level != LEVEL_OFF && message->exempt_auto_replies &&
+        message->header->is_auto_replied)
+        return EXEMPTION_AUTO_REPLY;
+    return EXEMPTION_NONE;
+}
+
+/* The relay listener is the site's own mail store, so what it sends is what it says it is, for a
+ * locked flag too. TLS-Required: No is honoured of an authenticated sender alone. */
+static enum exemption relay_exemption(const struct guarantee_message *message,
+                                      const struct address *recipient,
+                                      const struct guarantee_user *owner,
+                                      const struct guarantee_directory *directory)
+{
+    if (owner->level == LEVEL_OFF)
+        return EXEMPTION_NONE;
+    if (message->exempt_auto_replies && message->header->is_auto_replied)
+        return EXEMPTION_AUTO_REPLY;
+    if (is_configured_forward(message, recipient, owner, directory))
+        return EXEMPTION_FORWARD;
+    return EXEMPTION_NONE;
+}
+
+static struct guarantee_binding bound_by(const struct guarantee_user *owner,
+                                         enum exemption exemption)
+{
+    struct guarantee_binding binding = {.level = owner->level, .exemption = exemption};
+    _Static_assert(sizeof binding.owner == sizeof owner->address, "both hold an address");
+    memcpy(binding.owner, owner->address, sizeof binding.owner);
+    return binding;
+}
+
+struct guarantee_binding guarantee_bind(const struct guarantee_message *message,
+                                        const struct address *recipient,
+                                        const struct guarantee_directory *directory)
+{
+    struct guarantee_user owner;
+    switch (message->origin) {
+    case ORIGIN_NOTICE:
+        return (struct guarantee_binding){.level = LEVEL_OFF};
+    case ORIGIN_SUBMISSION:
+        if (message->user == NULL)
+            panic("guarantee_bind: a submission without a user");
+        return bound_by(message->user, submission_exemption(message));
+    case ORIGIN_RELAY:
+        if (!find_owner(message, recipient, directory, &owner))
+            return (struct guarantee_binding){.level = LEVEL_OFF};
+        return bound_by(&owner, relay_exemption(message, recipient, &owner, directory));
+    }
+    panic("guarantee_bind: origin %d", (int)message->origin);
+}
+
+static bool owns_all(const struct header_named *field,
+                     bool (*owns)(void *context, const struct address *a), void *context)
+{
+    if (field->fields != 1 || field->is_unreadable || field->count == 0)
+        return false;
+    for (unsigned i = 0; i < field->count; i++)
+        if (!owns(context, &field->addresses[i]))
+            return false;
+    return true;
+}
+
+bool guarantee_owns_from(const struct header_facts *header,
+                         bool (*owns)(void *context, const struct address *a), void *context)
+{
+    return owns_all(&header->from, owns, context) &&
+           (header->sender.fields == 0 || owns_all(&header->sender, owns, context));
+}

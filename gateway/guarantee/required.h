@@ -1,0 +1,23 @@
+/* required.h - what is required of one recipient's delivery at one host: every line of GUARANTEE.md
+ * section 1 that applies there, side by side. Inside of the room only. Plain values, any thread. */
+#ifndef GATEWAY_GUARANTEE_REQUIRED_H
+#define GATEWAY_GUARANTEE_REQUIRED_H
+
+#include "gateway/guarantee/judge.h"
+
+struct required_here {
+    bool tls; /* TLS 1.2 or newer */
+    bool
+        tlsa_known; /* the host is not used while its TLSA records could not be learnt (RFC 7672) */
+    bool tlsa_match; /* a published usable TLSA record must match */
+    bool dane;   /* authenticated by DANE from a secure MX look-up: level verified, policy or route
+                    dane */
+    bool verify; /* WebPKI or DANE: policy or route verify */
+    bool requiretls; /* RFC 8689: authentic name, certificate, REQUIRETLS after TLS */
+    bool onward;     /* through a smarthost: what is beyond it is bound by REQUIRETLS alone */
+};
+
+struct required_here required_here(const struct guarantee_requirement *r,
+                                   const struct guarantee_host *h);
+
+#endif

@@ -1,0 +1,33 @@
+/* words.h - the sentence and the status of each verdict (INTERFACE.md "The notice"). Inside of the
+ * room only.
+ *
+ * Where Postfix has a sentence for the cause it is ours too, so that programs which read bounces
+ * know it. Each cause has its own true words. Any thread. */
+#ifndef GATEWAY_GUARANTEE_WORDS_H
+#define GATEWAY_GUARANTEE_WORDS_H
+
+#include "gateway/guarantee/judge.h"
+
+/* What an established TLS lacks. */
+enum shortfall {
+    SHORTFALL_NONE,
+    SHORTFALL_TLSA_MATCH,      /* published records, none matches */
+    SHORTFALL_DANE,            /* DANE is required and cannot authenticate the host, or does not */
+    SHORTFALL_PKIX,            /* neither WebPKI nor DANE authenticates the host */
+    SHORTFALL_REQUIRETLS_NAME, /* REQUIRETLS: the host's name is not authentic */
+    SHORTFALL_REQUIRETLS_CERTIFICATE, /* REQUIRETLS: neither DANE nor WebPKI */
+    SHORTFALL_REQUIRETLS_OFFER,       /* REQUIRETLS not offered after TLS */
+    SHORTFALL_ONWARD, /* level verified over a smarthost that is not bound by REQUIRETLS */
+};
+
+#define WORDS_HOST_SIZE (DOMAIN_SIZE + 80)
+/* "mx.example[192.0.2.9]", as Postfix writes it; a literal or a host without address stands alone.
+ */
+const char *words_host(const struct guarantee_host *h, char out[WORDS_HOST_SIZE]);
+
+/* The outcome of every kind but ACCEPTABLE and NOT_YET; asking for these is a bug. `shortfall`
+ * counts for kinds NOT_AUTHENTICATED and NO_REQUIRETLS. */
+struct outcome words_verdict(enum guarantee_kind kind, enum shortfall shortfall,
+                             const struct guarantee_requirement *r, const struct guarantee_host *h);
+
+#endif
