@@ -28,9 +28,11 @@ class PoolKind:
 
 
 POOLS = {
-    # an unsigned domain with three MX hosts in order
+    # an unsigned domain with a single MX host
+    "one": PoolKind("one.example", "insecure", "198.19", 140, 110, (10,)),
+    # the same with three MX hosts in order
     "plain": PoolKind("pool.example", "insecure", "198.18", 0, 150, (10, 20, 30)),
-    # the same, two of equal preference
+    # two of equal preference
     "equal": PoolKind("equal.example", "insecure", "198.19", 0, 40, (10, 10)),
     # signed, no TLSA
     "safe": PoolKind("safe.example", "secure", "198.18", 150, 60, (10, 20)),
@@ -244,6 +246,9 @@ NAMED_DOMAINS: dict[str, tuple[str, tuple[str, ...]]] = {
     "pkix.example": ("secure", ("@ MX 10 mx", "mx A {pkix}")),
     "pkix-unsigned.example": ("insecure", ("@ MX 10 mx", "mx A {pkix}")),
     "pkix-wrong-name.example": ("secure", ("@ MX 10 mx", "mx A {pkix-wrong-name}")),
+    # users' domains whose mail store is elsewhere, so that notices cross a network
+    "away.example": ("insecure", ("@ MX 10 mx", "mx A {ee}")),
+    "away-plain.example": ("insecure", ("@ MX 10 mx", "mx A {plain}")),
     "smart.example": ("insecure", ("mta A " + net.SMARTHOST,)),
     "unsigned.example": ("insecure", (
         "ee A {ee}", "tlsa A {ee}", "_25._tcp.tlsa TLSA 3 1 1 " + "ab" * 32,
