@@ -347,8 +347,8 @@ class _Dialogue:
             return
         self.log("S", f"({how})")
         if how == "silence":
-            while self.socket.recv(4096):
-                pass
+            while True:
+                self.read_more()
         if how == "reset":
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         raise _Over

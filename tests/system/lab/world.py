@@ -249,6 +249,8 @@ NAMED_DOMAINS: dict[str, tuple[str, tuple[str, ...]]] = {
     # users' domains whose mail store is elsewhere, so that notices cross a network
     "away.example": ("insecure", ("@ MX 10 mx", "mx A {ee}")),
     "away-plain.example": ("insecure", ("@ MX 10 mx", "mx A {plain}")),
+    "tlsa-silent.example": ("secure", ("@ MX 10 mx", "mx A {ee}")),
+    "_tcp.mx.tlsa-silent.example": ("silent", ()),
     "smart.example": ("insecure", ("mta A " + net.SMARTHOST,)),
     "unsigned.example": ("insecure", (
         "ee A {ee}", "tlsa A {ee}", "_25._tcp.tlsa TLSA 3 1 1 " + "ab" * 32,
