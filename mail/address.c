@@ -107,14 +107,6 @@ static enum address_error write_literal(struct slice domain, struct address *out
     return ADDRESS_OK;
 }
 
-static bool has_8bit(struct slice s)
-{
-    for (size_t i = 0; i < s.len; i++)
-        if ((uint8_t)s.data[i] > 127)
-            return true;
-    return false;
-}
-
 /* Behind the local part: '@' and the domain as A-label or literal. */
 static enum address_error write_domain(struct slice domain, struct address *out)
 {
@@ -125,7 +117,7 @@ static enum address_error write_domain(struct slice domain, struct address *out)
     if (domain.len > 0 && domain.data[0] == '[')
         return write_literal(domain, out);
     /* 255 octets in the DNS are 253 characters of text. */
-    if (domain.len > DOMAIN_MAX - 2 && !has_8bit(domain))
+    if (domain.len > DOMAIN_MAX - 2 && !slice_has_8bit(domain))
         return ADDRESS_TOO_LONG;
     /* domain_to_ascii() drops a final dot; in a mailbox there must be none. */
     if (domain.len == 0 || domain.data[domain.len - 1] == '.' || !domain_to_ascii(domain, ascii))
@@ -214,7 +206,7 @@ static enum address_error take_path(struct slice *in, struct address *out)
     struct slice domain = take_domain(in);
     if (!lexer_byte(in, '>'))
         return ADDRESS_SYNTAX;
-    if (l.error == ADDRESS_OK && has_8bit(domain))
+    if (l.error == ADDRESS_OK && slice_has_8bit(domain))
         return ADDRESS_NON_ASCII;
     return finish(&l, domain, out);
 }
@@ -426,7 +418,9 @@ static bool take_element(struct walk *w)
 
 bool address_list_walk(struct slice field_value, address_visit *visit, void *context)
 {
-    struct walk w = {.in = slice_trim(field_value), .visit = visit, .context = context};
+    struct walk w = {.in = field_value, .visit = visit, .context = context};
+    if (slice_ends_nocase(field_value, SLICE("\r\n")))
+        w.in.len -= 2;
     for (;;) {
         if (w.is_stopped)
             return true;

@@ -28,7 +28,7 @@ struct address {
  * == strlen(text)). Moves *in behind the '>' only on ADDRESS_OK. */
 NODISCARD enum address_error address_parse_path(struct slice *in, struct address *out);
 /* Reads a bare mailbox "local@domain", all of `in`. UTF-8 domains are accepted here (command line,
- * configuration). */
+ * configuration). It also reads back the text of any address but the null one and "postmaster". */
 NODISCARD enum address_error address_parse(struct slice in, struct address *out);
 bool address_is_null(const struct address *a);
 const char *address_domain(const struct address *a); /* behind the '@'; "" when there is none */

@@ -8,9 +8,11 @@
 
 /* Turns U-labels (UTF-8) or A-labels in any case into the A-label form (libidn2, non-transitional,
  * STD3 rules off for underscores). False: no domain name (empty, label too long, forbidden
- * characters); out is "". */
+ * characters, a last label of digits alone, which is an address); out is "". One final dot is
+ * dropped. */
 NODISCARD bool domain_to_ascii(struct slice in, char out[DOMAIN_SIZE]);
-/* For people: U-labels where that is safe, else the input. */
+/* For people: U-labels where no label can be taken for another (one script in each, none with Latin
+ * look-alikes such as Cyrillic), else the input. out is "" when that does not fit either. */
 void domain_to_unicode(const char *ascii, char *out, size_t size);
 /* Does `domain` equal `pattern`, or, where the pattern begins with a dot, lie below it? Both
  * A-labels. */

@@ -16,20 +16,6 @@ void dot_reader_init(struct dot_reader *r)
     *r = (struct dot_reader){.state = LINE_START};
 }
 
-static bool has_8bit(struct slice s)
-{
-    uint64_t all = 0;
-    size_t i = 0;
-    for (; i + sizeof all <= s.len; i += sizeof all) {
-        uint64_t word;
-        memcpy(&word, s.data + i, sizeof word);
-        all |= word;
-    }
-    for (; i < s.len; i++)
-        all |= (uint8_t)s.data[i];
-    return (all & 0x8080808080808080u) != 0;
-}
-
 static void note_line_end(struct dot_reader *r)
 {
     if (r->line_len > r->longest_line)
@@ -96,7 +82,7 @@ static void give_out(struct dot_reader *r, struct slice content, struct buffer *
     memcpy(buffer_reserve(out, content.len), content.data, content.len);
     buffer_commit(out, content.len);
     r->has_nul = r->has_nul || memchr(content.data, '\0', content.len) != NULL;
-    r->has_8bit = r->has_8bit || has_8bit(content);
+    r->has_8bit = r->has_8bit || slice_has_8bit(content);
 }
 
 bool dot_reader_feed(struct dot_reader *r, struct slice *in, struct buffer *out)

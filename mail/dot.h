@@ -22,7 +22,8 @@ struct dot_reader {
 void dot_reader_init(struct dot_reader *r);
 /* Takes bytes off *in and appends content to *out until the end of the data (true; *in stands
  * behind it), or the input or out's room is used up (false; the caller empties out and comes back
- * with what is left). */
+ * with what is left). `out` needs a ceiling of 2 at least; when it is empty and still nothing is
+ * taken, memory is out. After the end, dot_reader_init() comes first. */
 bool dot_reader_feed(struct dot_reader *r, struct slice *in, struct buffer *out);
 
 /* The writing side: stuffs leading dots; dot_writer_end() adds the final ".CRLF", and CRLF before

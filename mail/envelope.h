@@ -55,7 +55,7 @@ struct envelope {
     bool content_8bit; /* decided by content, not by BODY= */
     bool requiretls;   /* kept for REQUIRETLS; set by nobody before it is offered */
     bool is_redacted;  /* a notice about a message under a requirement: see GUARANTEE.md section 4
-                        * (sent over TLS if  possible and never stopped) */
+                        * (sent over TLS if possible and never stopped) */
     uint64_t size;     /* octets of content */
     size_t count;
     struct envelope_recipient *recipients; /* owned array */

@@ -11,8 +11,8 @@
 
 struct header_field {
     struct slice name; /* without the colon and white space before it */
-    struct slice
-        value; /* raw: folding and the final CRLF excluded at the ends, inner folding kept */
+    /* Raw: folding and the final CRLF are gone at the ends, inner folding is kept. */
+    struct slice value;
     struct slice whole; /* the field with its final CRLF */
 };
 
@@ -25,14 +25,13 @@ bool header_next(struct slice *in, struct header_field *out);
  * folding and parameters do not matter)? */
 bool header_says_auto_replied(struct slice value);
 
-#define HEADER_NAMED_MAX                                                                           \
-    8 /* addresses kept of one forwarding or From field; more sets the overflow flag */
+#define HEADER_NAMED_MAX 8 /* addresses kept of one field; more make it unreadable */
 
 /* The addresses of the topmost field of one name. */
 struct header_named {
     unsigned fields;    /* how many fields of this name the section has */
-    unsigned count;     /* addresses of the topmost one */
-    bool is_unreadable; /* it did not parse, or named more than HEADER_NAMED_MAX */
+    unsigned count;     /* addresses of the topmost one; 0 when it is unreadable */
+    bool is_unreadable; /* it did not parse, named nobody, or more than HEADER_NAMED_MAX */
     struct address addresses[HEADER_NAMED_MAX];
 };
 
@@ -46,31 +45,37 @@ enum header_forwarding {
     HEADER_FORWARDING_COUNT,
 };
 
+/* What lifts a requirement (is_auto_replied, tls_required_no) is believed only where no reader
+ * could see it otherwise: never in a malformed section, never from a field with white space before
+ * its colon. Such a field still counts in all the numbers, so that none can be hidden by it. */
 struct header_facts {
     unsigned received; /* Received fields: loop detection */
     bool has_date;
     bool has_message_id;
-    char message_id[256];     /* of the first field, "" when none or longer */
-    bool is_malformed;        /* a line that is no field */
-    bool has_8bit;            /* an octet above 127 */
+    char message_id[256]; /* of the first field; "" when none, longer, or with control characters */
+    bool is_malformed;    /* a line that is no field, a bare CR or LF, a NUL */
+    bool has_8bit;        /* an octet above 127 */
     struct header_named from; /* From: `fields` should be 1 */
     struct header_named sender;
     struct header_named forwarding[HEADER_FORWARDING_COUNT];
     unsigned auto_submitted; /* how many Auto-Submitted fields */
-    bool is_auto_replied;    /* exactly one, saying auto-replied; or X-Autoreply / X-Autorespond
-                              * present; or    Precedence: auto_reply (GUARANTEE.md section 1) */
-    unsigned tls_required;   /* how many TLS-Required fields */
-    bool tls_required_no;    /* exactly one, whose value is "No" (RFC 8689 section 5) */
+    /* Exactly one Auto-Submitted, saying auto-replied; or none at all, and X-Autoreply or
+     * X-Autorespond (not "no"), or one Precedence saying auto_reply (GUARANTEE.md section 1). */
+    bool is_auto_replied;
+    unsigned tls_required; /* how many TLS-Required fields */
+    bool tls_required_no;  /* exactly one, whose value is "No" (RFC 8689 section 5) */
 };
 
+/* Fills *out (about 16 KiB: mind the stack). Never fails: what cannot be read is said so in the
+ * facts. */
 void header_scan(struct slice section, struct header_facts *out);
 
 /* Copies the section without the fields whose names are in `drop` (count of them, without case).
- * False at the buffer's ceiling. */
+ * False at the buffer's ceiling, then nothing was appended. */
 NODISCARD bool header_copy_without(struct slice section, const struct slice *drop, size_t count,
                                    struct buffer *out);
 /* The value of the first field of that name with folding undone and trimmed, into out[size]; cut
- * when longer. */
+ * when longer, control characters shown as '?'. False, and out is "", when there is none. */
 bool header_value(struct slice section, struct slice name, char *out, size_t size);
 
 #endif

@@ -40,6 +40,20 @@ bool slice_ends_nocase(struct slice s, struct slice suffix)
            slice_equal_nocase(slice_sub(s, s.len - suffix.len, suffix.len), suffix);
 }
 
+bool slice_has_8bit(struct slice s)
+{
+    /* Eight octets at a time: whole messages pass through here. */
+    uint64_t all = 0, word = 0;
+    size_t i = 0;
+    for (; s.len - i >= sizeof word; i += sizeof word) {
+        memcpy(&word, s.data + i, sizeof word);
+        all |= word;
+    }
+    for (; i < s.len; i++)
+        all |= (uint8_t)s.data[i];
+    return (all & 0x8080808080808080u) != 0;
+}
+
 ptrdiff_t slice_find(struct slice s, char byte)
 {
     const char *found = s.len > 0 ? memchr(s.data, byte, s.len) : NULL;

@@ -20,6 +20,7 @@ bool slice_equal(struct slice a, struct slice b);
 bool slice_equal_nocase(struct slice a, struct slice b);
 bool slice_starts_nocase(struct slice s, struct slice prefix);
 bool slice_ends_nocase(struct slice s, struct slice suffix);
+bool slice_has_8bit(struct slice s); /* an octet above 127 */
 /* Index of the first `byte`, or -1. */
 ptrdiff_t slice_find(struct slice s, char byte);
 /* The part from `from` on; at most `len` bytes. Out of range gives a shorter or empty slice. */
