@@ -1,0 +1,33 @@
+/* delivery.h - takes what is due and brings it to its destination, under the guarantee.
+ *
+ * One per loop; each serves its share of the recipient domains. Loop thread only. */
+#ifndef GATEWAY_DELIVERY_DELIVERY_H
+#define GATEWAY_DELIVERY_DELIVERY_H
+
+#include "gateway/delivery/settings.h"
+#include "gateway/dns/dns.h"
+#include "queue/queue.h"
+
+struct delivery; /* opaque */
+
+struct delivery_options {
+    struct loop *loop;
+    struct queue *queue;
+    struct dns *dns;
+    struct delivery_settings *settings; /* a reference is taken */
+    unsigned share, shares;
+    const struct event_sink *events;
+};
+NODISCARD struct delivery *delivery_new(const struct delivery_options *o);
+/* New settings and resolver for what begins from now on. The old resolver must live until
+ * `released` has come: nothing asks it any more. */
+void delivery_reload(struct delivery *d, struct delivery_settings *settings, struct dns *dns,
+                     void (*released)(void *context), void *context);
+/* Takes nothing new; transactions on the wire may finish within grace_ms, the rest is given back.
+ * Then stopped(context): delivery_free() is allowed. */
+void delivery_stop(struct delivery *d, int64_t grace_ms, void (*stopped)(void *context),
+                   void *context);
+void delivery_free(struct delivery *d);
+unsigned delivery_connections(const struct delivery *d);
+
+#endif
