@@ -1,6 +1,4 @@
 /* What follows for the recipient: GUARANTEE.md section 3, rules 1 to 5 in their order. */
-#include <string.h>
-
 #include "gateway/guarantee/judge.h"
 
 #include "gateway/guarantee/words.h"

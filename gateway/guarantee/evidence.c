@@ -1,8 +1,8 @@
 /* What each host showed, one line each, for the postmaster on the other side. */
-#include <stdio.h>
-#include <string.h>
-
 #include "gateway/guarantee/judge.h"
+
+#include <stdio.h>
+
 #include "gateway/guarantee/words.h"
 #include "mail/date.h"
 
