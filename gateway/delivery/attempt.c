@@ -10,7 +10,6 @@
 #include "mail/arena.h"
 #include "mail/date.h"
 #include "mail/id.h"
-#include "queue/account.h"
 
 enum {
     ADDRESSES_MAX = 30,      /* tried in one attempt; the rest waits for the next one */
@@ -171,22 +170,6 @@ static void record_no_contact(struct attempt *a, enum guarantee_contact contact,
 
 /* ---- what became of a recipient ---- */
 
-static bool is_owner_the_sender(struct attempt *a, const struct queue_recipient *r)
-{
-    const char *reverse_path = a->o.message.reverse_path;
-    struct address address;
-    struct queue_account account;
-    if (r->owner[0] == '\0' || strcasecmp(r->owner, reverse_path) == 0)
-        return true;
-    if (address_parse(slice_of(reverse_path), &address) != ADDRESS_OK)
-        return false;
-    if (queue_account_find(a->o.queue, &address, &account) != 0)
-        return false;
-    bool is_same = strcasecmp(account.address, r->owner) == 0;
-    queue_account_clear(&account);
-    return is_same;
-}
-
 static const struct guarantee_host *last_seen(const struct addressee *t)
 {
     return t->seen_count > 0 ? &t->seen[t->seen_count - 1] : NULL;
@@ -301,7 +284,7 @@ static void settle(struct attempt *a, struct addressee *t)
         .message = &a->o.message,
         .recipient = &t->recipient,
         .conclusion = &conclusion,
-        .owner_is_sender = is_owner_the_sender(a, &t->recipient),
+        .owner_is_sender = disposition_owner_is_sender(a->o.queue, &a->o.message, &t->recipient),
         .now_ms = date_now_ms(),
     };
     for (size_t i = 0; i < a->transaction.count; i++)

@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include "queue/account.h"
+
 int64_t disposition_delay_ms(const struct delivery_settings *s, unsigned attempts, uint32_t random)
 {
     int64_t delay = s->retry_first_ms;
@@ -11,6 +13,21 @@ int64_t disposition_delay_ms(const struct delivery_settings *s, unsigned attempt
         delay = s->retry_max_ms;
     /* The jitter keeps what failed together from coming back together. */
     return delay - delay / 10 + (int64_t)((uint64_t)delay / 5 * (random % 1024) / 1023);
+}
+
+bool disposition_owner_is_sender(struct queue *q, const struct queue_message *m,
+                                 const struct queue_recipient *r)
+{
+    struct address address;
+    struct queue_account account;
+    if (r->owner[0] == '\0' || strcasecmp(r->owner, m->reverse_path) == 0)
+        return true;
+    if (address_parse(slice_of(m->reverse_path), &address) != ADDRESS_OK ||
+        queue_account_find(q, &address, &account) != 0)
+        return false;
+    bool is_same = strcasecmp(account.address, r->owner) == 0;
+    queue_account_clear(&account);
+    return is_same;
 }
 
 const char *disposition_stop_addressee(const struct queue_message *m,

@@ -27,6 +27,11 @@ struct queue_result disposition_of(const struct disposition_case *c);
  * first, doubled each time, at most max. */
 int64_t disposition_delay_ms(const struct delivery_settings *s, unsigned attempts, uint32_t random);
 
+/* Is the reverse-path the flag's owner (by address or alias), or is there no flag? Reads the
+ * accounts. */
+bool disposition_owner_is_sender(struct queue *q, const struct queue_message *m,
+                                 const struct queue_recipient *r);
+
 /* Whom a notice about a stop goes to: the flag's owner; "" when nobody can be told by mail
  * (GUARANTEE.md section 4). */
 const char *disposition_stop_addressee(const struct queue_message *m,
