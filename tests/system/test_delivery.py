@@ -243,7 +243,7 @@ def test_lines_that_begin_with_a_dot_are_stuffed_once(gateway: Sealpost, lab: La
     body = ".\r\n..\r\n.hidden\r\nend.\r\n.\r\nlast\r\n"
     message = make_message(user.address, f"bob@{domain.name}", body=body)
     expect_delivered(gateway, gateway.submit(user, f"bob@{domain.name}", message), f"bob@{domain.name}")
-    assert (rogue.messages[0].data + b"\r\n").endswith(body.encode())
+    assert rogue.messages[0].data.endswith(body.encode())
     assert rogue.messages[0].raw.endswith(b"..\r\n...\r\n..hidden\r\nend.\r\n..\r\nlast\r\n.\r\n")
 
 
@@ -254,7 +254,7 @@ def test_a_large_message_arrives_byte_by_byte_the_same(gateway: Sealpost, lab: L
     body = "".join(f".{n:06d} " + "x" * 60 + "\r\n" for n in range(12000))
     message = make_message(user.address, f"bob@{domain.name}", body=body)
     expect_delivered(gateway, gateway.submit(user, f"bob@{domain.name}", message), f"bob@{domain.name}")
-    assert (rogue.messages[0].data + b"\r\n").endswith(body.encode())
+    assert rogue.messages[0].data.endswith(body.encode())
 
 
 EIGHT_BIT = "Gr\u00fc\u00dfe\r\n"

@@ -3,6 +3,7 @@
 import ssl
 import subprocess
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
@@ -58,9 +59,10 @@ def test_posttls_finger_agrees_with_the_table(lab: Lab, case: DaneCase) -> None:
 
 @dataclass
 class StandIn:
-    """A submission server of Postfix and Dovecot where the gateway will be, to try the clients on."""
+    """A submission server of Postfix and Dovecot, to try the clients on."""
 
-    lab: Lab
+    name: str
+    ca_file: Path
     postfix: Postfix
     dovecot: Dovecot
 
@@ -73,13 +75,13 @@ def stand_in(world: Lab):
     postfix = Postfix(world.directory / "stand-in", sink=("127.0.0.1", 2427))
     sasl = ("smtpd_sasl_auth_enable=yes", "smtpd_sasl_type=dovecot",
             f"smtpd_sasl_path={dovecot.auth_socket}", "smtpd_tls_auth_only=yes")
-    certificate = world.certificate("gateway")
+    certificate = world.certificate("stand-in")
     postfix.listen(
-        Listener(net.GATEWAY, "mail.example.org", certificate, sasl, port=587),
-        Listener(net.GATEWAY, "mail.example.org", certificate, (*sasl, "smtpd_tls_wrappermode=yes"),
+        Listener(net.STAND_IN, "stand-in.example.org", certificate, sasl, port=587),
+        Listener(net.STAND_IN, "stand-in.example.org", certificate, (*sasl, "smtpd_tls_wrappermode=yes"),
                  port=465))
     postfix.start()
-    yield StandIn(world, postfix, dovecot)
+    yield StandIn("stand-in.example.org", world.web_ca_file, postfix, dovecot)
     postfix.stop()
     dovecot.stop()
 
@@ -144,4 +146,4 @@ def test_the_rogue_host_knows_what_was_said_in_the_clear(lab: Lab) -> None:
     assert message.addresses == [f"bob@{domain.name}"] and message.tls == "TLSv1.3", result.stdout
     assert b"STARTTLS" in session.clear and b"MAIL" not in session.clear and b"MAIL" in session.secure
     assert session.verbs()[:3] == ["EHLO", "STARTTLS", "EHLO"]
-    assert b"\r\n..dot\r\n" in message.raw and b"\r\n.dot\r\n" in message.data + b"\r\n"
+    assert b"\r\n..dot\r\n" in message.raw and b"\r\n.dot\r\n" in message.data

@@ -17,6 +17,7 @@ SILENT_DNS = "192.0.2.4"  # never answers
 LAME_DNS = "192.0.2.5"  # refuses every question
 RESOLVER = "127.0.0.1"
 GATEWAY = "192.0.2.10"
+STAND_IN = "192.0.2.12"  # a submission server of Postfix and Dovecot
 SECOND_SOURCE = "192.0.2.11"
 MAILBOX = ("127.0.0.1", 2424)  # LMTP sink: the users' own mail store
 POSTFIX_SINK = ("127.0.0.1", 2425)  # LMTP sink: what the Postfix MX hosts accepted

@@ -58,6 +58,8 @@ class Sealpost:
     def __init__(self, lab: Lab, directory: Path, number: int, settings: Settings | None = None) -> None:
         self.lab = lab
         self.directory = directory
+        self.name = HOSTNAME  # what clients connect to; its address in DNS is that of number 0
+        self.ca_file = lab.web_ca_file
         self.address = net.GATEWAY if number == 0 else f"192.0.2.{100 + number}"
         self.relay_address = f"127.0.1.{1 + number}"
         self.settings = settings or Settings()

@@ -255,7 +255,8 @@ NAMED_DOMAINS: dict[str, tuple[str, tuple[str, ...]]] = {
     "unsigned.example": ("insecure", (
         "ee A {ee}", "tlsa A {ee}", "_25._tcp.tlsa TLSA 3 1 1 " + "ab" * 32,
         "alias-to-ee CNAME mx.tlsa-311.example.")),
-    "example.org": ("secure", ("@ MX 10 mail", f"mail A {net.GATEWAY}")),
+    "example.org": ("secure", (
+        "@ MX 10 mail", f"mail A {net.GATEWAY}", f"stand-in A {net.STAND_IN}")),
     "site.example": ("insecure", ("@ MX 10 mx", "mx A {dead}")),
 }
 V6_LISTENER = "2001:db8:100::10"
@@ -283,6 +284,7 @@ def make_certificates(pki: Pki) -> dict[str, Certificate]:
         "pkix-wrong-name": pki.server("pkix-wrong-name", ["nobody.invalid"], web),
         "pool": pki.server("pool", ["pool.invalid"]),
         "gateway": pki.server("gateway", ["mail.example.org"], web),
+        "stand-in": pki.server("stand-in", ["stand-in.example.org"], web),
     }
     made["ta-leaf-only"] = pki.without_chain("ta-leaf-only", made["ta"])
     return made
