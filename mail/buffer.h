@@ -27,7 +27,8 @@ NODISCARD bool buffer_append(struct buffer *b, struct slice s);
 NODISCARD bool buffer_append_text(struct buffer *b, const char *text);
 NODISCARD bool buffer_append_byte(struct buffer *b, char byte);
 NODISCARD bool buffer_printf(struct buffer *b, const char *format, ...) PRINTF_LIKE(2, 3);
-NODISCARD bool buffer_vprintf(struct buffer *b, const char *format, va_list arguments);
+NODISCARD bool buffer_vprintf(struct buffer *b, const char *format, va_list arguments)
+    PRINTF_LIKE(2, 0);
 /* Makes room for `size` more bytes and returns where to write them (then buffer_commit); NULL at
  * the ceiling. */
 NODISCARD char *buffer_reserve(struct buffer *b, size_t size);

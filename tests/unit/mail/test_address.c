@@ -59,12 +59,8 @@ static const struct path_case path_cases[] = {
     {"<bob@[x-tag:y]>", ADDRESS_SYNTAX, NULL, NULL},
     {"<bob@[]>", ADDRESS_SYNTAX, NULL, NULL},
     {"<bob@[192.0.2.1>", ADDRESS_SYNTAX, NULL, NULL},
-    {"<b\xC3\xB6"
-     "b@x.example>",
-     ADDRESS_NON_ASCII, NULL, NULL},
-    {"<\"b\xC3\xB6"
-     "b\"@x.example>",
-     ADDRESS_NON_ASCII, NULL, NULL},
+    {"<b\xC3\xB6\142@x.example>", ADDRESS_NON_ASCII, NULL, NULL},
+    {"<\"b\xC3\xB6\142\"@x.example>", ADDRESS_NON_ASCII, NULL, NULL},
     {"<bob@b\xC3\xBC"
      "cher.example>",
      ADDRESS_NON_ASCII, NULL, NULL},
@@ -138,10 +134,7 @@ static void a_bare_mailbox_may_have_a_utf8_domain(void **state)
     assert_int_equal(a.local_len, 3);
     assert_string_equal(address_domain(&a), "xn--bcher-kva.example");
     assert_false(a.is_literal);
-    assert_int_equal(address_parse(SLICE("b\xC3\xB6"
-                                         "b@x.example"),
-                                   &a),
-                     ADDRESS_NON_ASCII);
+    assert_int_equal(address_parse(SLICE("b\xC3\xB6\142@x.example"), &a), ADDRESS_NON_ASCII);
     assert_int_equal(address_parse(SLICE("postmaster"), &a), ADDRESS_SYNTAX);
     assert_int_equal(address_parse(SLICE("<bob@x.example>"), &a), ADDRESS_SYNTAX);
     assert_int_equal(address_parse(SLICE("bob@x.example "), &a), ADDRESS_SYNTAX);
@@ -212,9 +205,7 @@ static void lists_give_their_mailboxes(void **state)
         {" Bob Smith <bob@x.example>\r\n", "bob@x.example"},
         {"\"Smith, Bob <eve@y.example>\" <bob@x.example>", "bob@x.example"},
         {"=?utf-8?Q?B=C3=B6b?= <bob@x.example>", "bob@x.example"},
-        {"B\xC3\xB6"
-         "b <bob@x.example>",
-         "bob@x.example"},
+        {"B\xC3\xB6\142 <bob@x.example>", "bob@x.example"},
         {"Bob Q. Smith <bob@x.example>", "bob@x.example"},
         {"bob@x.example (Bob (the) \\) builder, eve@y.example)", "bob@x.example"},
         {"(a)bob(b)@(c)x(d).(e)example(f)", "bob@x.example"},
@@ -278,8 +269,7 @@ static void what_two_readers_could_read_differently_does_not_parse(void **state)
         "A: a@x.example; b@x.example",
         ": a@x.example;",
         "A: a@x.example; b@x.example:;",
-        "b\xC3\xB6"
-        "b@x.example",
+        "b\xC3\xB6\142@x.example",
         "a\r@x.example",
         "a\n @x.example",
         "a@x.example\r\nb",
