@@ -1,0 +1,438 @@
+#include "queue/account.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "queue/room.h"
+
+void queue_account_clear(struct queue_account *a)
+{
+    explicit_bzero(&a->sha256, sizeof a->sha256);
+    explicit_bzero(&a->sha1, sizeof a->sha1);
+    free(a->aliases);
+    *a = (struct queue_account){0};
+}
+
+enum level queue_account_level(const struct queue_account *a, enum level default_level, int64_t now,
+                               int64_t *since, bool *is_locked)
+{
+    bool is_back = a->level_until != 0 && now >= a->level_until;
+    bool has_flag = is_back ? a->back_has_flag : a->has_flag;
+    if (since)
+        *since = is_back ? a->level_until : a->level_since;
+    if (is_locked)
+        *is_locked = has_flag && (is_back ? a->back_is_locked : a->is_locked);
+    if (!has_flag)
+        return default_level;
+    return is_back ? a->back_level : a->level;
+}
+
+/* The key of an address in text; false: it is none. */
+static bool key_of(const char *text, char out[ADDRESS_SIZE])
+{
+    struct address address;
+    if (address_parse(slice_of(text), &address) != ADDRESS_OK)
+        return false;
+    address_key(&address, out);
+    return true;
+}
+
+bool queue_account_owns(const struct queue_account *a, const struct address *address)
+{
+    char wanted[ADDRESS_SIZE];
+    char own[ADDRESS_SIZE];
+    address_key(address, wanted);
+    if (key_of(a->address, own) && strcmp(own, wanted) == 0)
+        return true;
+    for (size_t i = 0; i < a->alias_count; i++) {
+        if (key_of(a->aliases[i], own) && strcmp(own, wanted) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* Turns the key of an address or alias into the account's. -ENOENT: nobody's. */
+static int resolve(struct txn *txn, char key[ADDRESS_SIZE])
+{
+    struct slice value;
+    int rc = store_get(txn, TABLE_ACCOUNT, slice_of(key), &value);
+    if (rc != -ENOENT)
+        return rc;
+    rc = store_get(txn, TABLE_ALIAS, slice_of(key), &value);
+    if (rc == 0 && !slice_copy(value, key, ADDRESS_SIZE))
+        rc = -EIO;
+    return rc;
+}
+
+static int read_account(struct txn *txn, const char *key, struct queue_account *out)
+{
+    struct slice value;
+    int rc = store_get(txn, TABLE_ACCOUNT, slice_of(key), &value);
+    return rc != 0 ? rc : record_get_account(value, out) ? 0 : -EIO;
+}
+
+static int write_account(struct txn *txn, const char *key, const struct queue_account *a)
+{
+    struct buffer record;
+    buffer_init(&record, 4096 + (a->alias_count + 1) * (ADDRESS_SIZE + 4));
+    record_put_account(&record, a);
+    int rc = store_put(txn, TABLE_ACCOUNT, slice_of(key), buffer_slice(&record));
+    buffer_wipe_free(&record);
+    return rc;
+}
+
+int queue_account_find(struct queue *q, const struct address *address, struct queue_account *out)
+{
+    char key[ADDRESS_SIZE];
+    address_key(address, key);
+    if (key[0] == '\0')
+        return -ENOENT;
+    struct txn *view = store_view(q->store);
+    if (!view)
+        return -EIO;
+    int rc = resolve(view, key);
+    if (rc == 0)
+        rc = read_account(view, key, out);
+    store_view_end(view);
+    return rc;
+}
+
+void queue_accounts_walk(struct queue *q, queue_account_visit *visit, void *context)
+{
+    /* A view for each account: the visitor takes its time without holding back pages. */
+    char after[ADDRESS_SIZE + 1] = "";
+    size_t after_len = 0;
+    for (bool goes_on = true; goes_on;) {
+        struct queue_account a = {0};
+        struct cursor c = {0};
+        struct txn *view = store_view(q->store);
+        if (!view)
+            return;
+        int rc = cursor_open(view, TABLE_ACCOUNT, &c);
+        if (rc == 0)
+            rc = cursor_seek(&c, (struct slice){after, after_len});
+        goes_on = rc == 0 && slice_copy(c.key, after, ADDRESS_SIZE);
+        bool is_sound = goes_on && record_get_account(c.value, &a);
+        cursor_close(&c);
+        store_view_end(view);
+        /* The next key is the first behind this one and a NUL. */
+        after_len = strlen(after) + 1;
+        if (is_sound)
+            goes_on = visit(context, &a);
+        queue_account_clear(&a);
+    }
+}
+
+/* Changes. */
+
+struct account_op {
+    struct op op;
+    struct queue_account account; /* aliases: none */
+    bool is_new;
+    bool is_invalid;
+    char key[ADDRESS_SIZE];
+    char other[ADDRESS_SIZE]; /* alias or target */
+};
+
+static void account_free(struct op *op)
+{
+    struct account_op *change = (struct account_op *)op;
+    queue_account_clear(&change->account);
+    free(change);
+}
+
+static struct account_op *account_new(int (*run)(struct op *op, struct batch *b),
+                                      const struct address *address, const struct address *other,
+                                      const struct queue_poster *poster, queue_done *done,
+                                      void *context)
+{
+    struct account_op *change = op_new(sizeof *change, run, poster, done, context);
+    change->op.free = account_free;
+    if (address)
+        address_key(address, change->key);
+    if (other)
+        address_key(other, change->other);
+    return change;
+}
+
+/* What the run of an operation says: a refusal is an answer, all else the store's error. */
+static int answer(struct op *op, int rc)
+{
+    if (rc != -ENOENT && rc != -EEXIST && rc != -EINVAL)
+        return rc;
+    op->answer = rc;
+    return 0;
+}
+
+static int run_put(struct op *op, struct batch *b)
+{
+    struct account_op *change = (struct account_op *)op;
+    struct queue_account old = {0};
+    char owner[ADDRESS_SIZE];
+    if (change->is_invalid)
+        return answer(op, -EINVAL);
+    memcpy(owner, change->key, sizeof owner);
+    int rc = resolve(b->txn, owner);
+    if (change->is_new) {
+        if (rc != -ENOENT)
+            return rc == 0 ? answer(op, -EEXIST) : rc;
+    } else {
+        if (rc == 0)
+            rc = read_account(b->txn, change->key, &old); /* an alias is no account */
+        if (rc != 0)
+            return answer(op, rc);
+    }
+    struct queue_account now = change->account;
+    now.aliases = old.aliases;
+    now.alias_count = old.alias_count;
+    rc = write_account(b->txn, change->key, &now);
+    explicit_bzero(&now, sizeof now);
+    queue_account_clear(&old);
+    return rc;
+}
+
+void queue_account_put(struct queue *q, const struct queue_account *a, bool is_new,
+                       const struct queue_poster *poster, queue_done *done, void *context)
+{
+    struct account_op *change = account_new(run_put, NULL, NULL, poster, done, context);
+    change->account = *a;
+    change->account.aliases = NULL;
+    change->account.alias_count = 0;
+    change->is_new = is_new;
+    change->is_invalid = !key_of(a->address, change->key) || a->sha256.salt_len > QUEUE_SALT_MAX ||
+                         a->sha256.key_len > QUEUE_KEY_MAX || a->sha1.salt_len > QUEUE_SALT_MAX ||
+                         a->sha1.key_len > QUEUE_KEY_MAX;
+    writer_submit(q, &change->op);
+}
+
+static int forget(struct batch *b, enum table table, const char *key)
+{
+    int rc = store_delete(b->txn, table, slice_of(key));
+    return rc == -ENOENT ? 0 : rc;
+}
+
+static int run_account_remove(struct op *op, struct batch *b)
+{
+    struct account_op *change = (struct account_op *)op;
+    struct queue_account old;
+    char alias[ADDRESS_SIZE];
+    int rc = read_account(b->txn, change->key, &old);
+    if (rc != 0)
+        return answer(op, rc);
+    for (size_t i = 0; rc == 0 && i < old.alias_count; i++) {
+        if (key_of(old.aliases[i], alias))
+            rc = forget(b, TABLE_ALIAS, alias);
+    }
+    queue_account_clear(&old);
+    if (rc == 0)
+        rc = forget(b, TABLE_FORWARD, change->key);
+    return rc == 0 ? store_delete(b->txn, TABLE_ACCOUNT, slice_of(change->key)) : rc;
+}
+
+void queue_account_remove(struct queue *q, const struct address *address,
+                          const struct queue_poster *poster, queue_done *done, void *context)
+{
+    writer_submit(q, &account_new(run_account_remove, address, NULL, poster, done, context)->op);
+}
+
+/* Finds a text among addresses; count when it is not there. */
+static size_t position(char (*list)[ADDRESS_SIZE], size_t count, const char *wanted)
+{
+    size_t i = 0;
+    while (i < count && strcmp(list[i], wanted) != 0)
+        i++;
+    return i;
+}
+
+static void list_add(char (**list)[ADDRESS_SIZE], size_t *count, const char *text)
+{
+    *list = xrealloc(*list, (*count + 1) * sizeof **list);
+    if (!slice_copy(slice_of(text), (*list)[*count], ADDRESS_SIZE))
+        panic("address of %zu octets", strlen(text));
+    ++*count;
+}
+
+static void list_remove(char (*list)[ADDRESS_SIZE], size_t *count, size_t at)
+{
+    memmove(&list[at], &list[at + 1], (*count - at - 1) * sizeof *list);
+    --*count;
+}
+
+static int run_alias(struct op *op, struct batch *b)
+{
+    struct account_op *change = (struct account_op *)op;
+    struct queue_account a;
+    char key[ADDRESS_SIZE];
+    char taken[ADDRESS_SIZE];
+    memcpy(key, change->key, sizeof key);
+    memcpy(taken, change->other, sizeof taken);
+    int rc = resolve(b->txn, key);
+    if (rc != 0)
+        return answer(op, rc);
+    rc = resolve(b->txn, taken);
+    if (rc != 0 && rc != -ENOENT)
+        return rc;
+    if (change->is_new && rc == 0)
+        return answer(op, -EEXIST);
+    rc = read_account(b->txn, key, &a);
+    if (rc != 0)
+        return answer(op, rc);
+    size_t at = position(a.aliases, a.alias_count, change->other);
+    if (change->is_new) {
+        list_add(&a.aliases, &a.alias_count, change->other);
+        rc = store_put(b->txn, TABLE_ALIAS, slice_of(change->other), slice_of(key));
+    } else if (at < a.alias_count) {
+        list_remove(a.aliases, &a.alias_count, at);
+        rc = forget(b, TABLE_ALIAS, change->other);
+    } else {
+        rc = -ENOENT;
+    }
+    if (rc == 0)
+        rc = write_account(b->txn, key, &a);
+    queue_account_clear(&a);
+    return answer(op, rc);
+}
+
+void queue_alias_add(struct queue *q, const struct address *account, const struct address *alias,
+                     const struct queue_poster *poster, queue_done *done, void *context)
+{
+    struct account_op *change = account_new(run_alias, account, alias, poster, done, context);
+    change->is_new = true;
+    writer_submit(q, &change->op);
+}
+
+void queue_alias_remove(struct queue *q, const struct address *account, const struct address *alias,
+                        const struct queue_poster *poster, queue_done *done, void *context)
+{
+    writer_submit(q, &account_new(run_alias, account, alias, poster, done, context)->op);
+}
+
+/* Forwards: one list for each owner. */
+
+struct targets {
+    char (*list)[ADDRESS_SIZE]; /* owned */
+    size_t count;
+};
+
+static int read_targets(struct txn *txn, const char *owner, struct targets *t)
+{
+    struct slice value;
+    *t = (struct targets){0};
+    int rc = store_get(txn, TABLE_FORWARD, slice_of(owner), &value);
+    if (rc == -ENOENT)
+        return 0;
+    return rc != 0 ? rc : record_get_list(value, &t->list, &t->count) ? 0 : -EIO;
+}
+
+static int write_targets(struct batch *b, const char *owner, const struct targets *t)
+{
+    struct buffer record;
+    if (t->count == 0)
+        return forget(b, TABLE_FORWARD, owner);
+    buffer_init(&record, 64 + t->count * (ADDRESS_SIZE + 4));
+    record_put_list(&record, t->list, t->count);
+    int rc = store_put(b->txn, TABLE_FORWARD, slice_of(owner), buffer_slice(&record));
+    buffer_free(&record);
+    return rc;
+}
+
+static int run_forward(struct op *op, struct batch *b)
+{
+    struct account_op *change = (struct account_op *)op;
+    struct targets t = {0};
+    char owner[ADDRESS_SIZE];
+    memcpy(owner, change->key, sizeof owner);
+    int rc = resolve(b->txn, owner);
+    if (rc == 0)
+        rc = read_targets(b->txn, owner, &t);
+    if (rc != 0)
+        return answer(op, rc);
+    size_t at = position(t.list, t.count, change->other);
+    bool is_there = at < t.count;
+    if (is_there == change->is_new)
+        rc = is_there ? -EEXIST : -ENOENT;
+    else if (change->is_new)
+        list_add(&t.list, &t.count, change->other);
+    else
+        list_remove(t.list, &t.count, at);
+    if (rc == 0)
+        rc = write_targets(b, owner, &t);
+    free(t.list);
+    return answer(op, rc);
+}
+
+void queue_forward_add(struct queue *q, const struct address *owner, const struct address *target,
+                       const struct queue_poster *poster, queue_done *done, void *context)
+{
+    struct account_op *change = account_new(run_forward, owner, target, poster, done, context);
+    change->is_new = true;
+    writer_submit(q, &change->op);
+}
+
+void queue_forward_remove(struct queue *q, const struct address *owner,
+                          const struct address *target, const struct queue_poster *poster,
+                          queue_done *done, void *context)
+{
+    writer_submit(q, &account_new(run_forward, owner, target, poster, done, context)->op);
+}
+
+bool queue_forward_has(struct queue *q, const char *owner, const struct address *target)
+{
+    struct targets t = {0};
+    char key[ADDRESS_SIZE];
+    char wanted[ADDRESS_SIZE];
+    if (!key_of(owner, key))
+        return false;
+    address_key(target, wanted);
+    struct txn *view = store_view(q->store);
+    if (!view)
+        return false;
+    bool has = resolve(view, key) == 0 && read_targets(view, key, &t) == 0 &&
+               position(t.list, t.count, wanted) < t.count;
+    store_view_end(view);
+    free(t.list);
+    return has;
+}
+
+static bool visit_targets(const char *owner, const struct targets *t, queue_forward_visit *visit,
+                          void *context)
+{
+    for (size_t i = 0; i < t->count; i++) {
+        if (!visit(context, owner, t->list[i]))
+            return false;
+    }
+    return true;
+}
+
+void queue_forwards_walk(struct queue *q, const char *owner, queue_forward_visit *visit,
+                         void *context)
+{
+    char key[ADDRESS_SIZE] = "";
+    size_t key_len = 0;
+    if (owner) {
+        if (!key_of(owner, key))
+            return;
+        key_len = strlen(key);
+    }
+    for (bool goes_on = true; goes_on;) {
+        struct targets t = {0};
+        struct cursor c = {0};
+        struct txn *view = store_view(q->store);
+        if (!view)
+            return;
+        int rc = owner ? resolve(view, key) : 0;
+        if (rc == 0)
+            rc = cursor_open(view, TABLE_FORWARD, &c);
+        if (rc == 0)
+            rc = cursor_seek(&c, (struct slice){key, owner ? strlen(key) : key_len});
+        goes_on = rc == 0 && (!owner || slice_equal(c.key, slice_of(key))) &&
+                  slice_copy(c.key, key, sizeof key) && record_get_list(c.value, &t.list, &t.count);
+        cursor_close(&c);
+        store_view_end(view);
+        if (goes_on)
+            goes_on = visit_targets(key, &t, visit, context) && !owner;
+        free(t.list);
+        key_len = strlen(key) + 1;
+    }
+}

@@ -1,0 +1,130 @@
+#include "queue/notice.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "mail/date.h"
+#include "queue/room.h"
+
+size_t queue_notices_due(struct queue *q, int64_t now_ms, uint64_t *ids, size_t max,
+                         int64_t *next_due_at_ms)
+{
+    struct cursor c;
+    size_t count = 0;
+    int64_t due_at_ms;
+    uint64_t id;
+    *next_due_at_ms = INT64_MAX;
+    struct txn *view = store_view(q->store);
+    if (!view)
+        return 0;
+    int rc = cursor_open(view, TABLE_NOTICE_DUE, &c);
+    if (rc == 0)
+        rc = cursor_seek(&c, (struct slice){0});
+    for (; rc == 0 && key_get_notice_due(c.key, &due_at_ms, &id); rc = cursor_next(&c)) {
+        if (count == max || due_at_ms > now_ms) {
+            *next_due_at_ms = due_at_ms;
+            break;
+        }
+        ids[count++] = id;
+    }
+    cursor_close(&c);
+    store_view_end(view);
+    return count;
+}
+
+uint64_t queue_notice_id(struct queue *q)
+{
+    return room_new_id(q);
+}
+
+struct notices_op {
+    struct op op;
+    uint64_t id;
+    int64_t now_ms;
+    struct queue_reported *reported; /* owned */
+    size_t reported_count;
+    struct prepared *notices; /* owned */
+    struct buffer *contents;  /* owned, one for each */
+    size_t count;
+};
+
+static int mark_reported(struct batch *b, uint64_t id, const struct queue_reported *reported)
+{
+    struct record_peek before;
+    struct queue_recipient r;
+    uint32_t flow;
+    int rc = change_peek(b, id, reported->index, &before);
+    if (rc == 0)
+        rc = change_read(b, id, reported->index, &r, &flow);
+    if (rc != 0)
+        return rc == -ENOENT || rc == -EBADMSG ? 0 : rc;
+    if (r.report == reported->report && r.last_attempt_at_ms == reported->last_attempt_at_ms) {
+        r.was_warned |= r.report == QUEUE_REPORT_DELAY;
+        r.report = QUEUE_REPORT_NONE;
+        if (r.state == QUEUE_FAILED || r.state == QUEUE_DELIVERED || r.state == QUEUE_DISCARDED)
+            rc = change_remove_recipient(b, id, reported->index, &before);
+        else
+            rc = change_recipient(b, &before, &r);
+    }
+    queue_recipient_clear(&r);
+    return rc;
+}
+
+static int run_notices(struct op *op, struct batch *b)
+{
+    struct notices_op *notices = (struct notices_op *)op;
+    int rc = 0;
+    if (!change_has_message(b, notices->id, &rc)) {
+        op->answer = rc == 0 ? -ENOENT : 0;
+        return rc;
+    }
+    for (size_t i = 0; rc == 0 && i < notices->count; i++) {
+        rc = change_add_content(b, notices->notices[i].id, 0, buffer_slice(&notices->contents[i]));
+        if (rc == 0)
+            rc = change_add_message(b, &notices->notices[i]);
+    }
+    for (size_t i = 0; rc == 0 && i < notices->reported_count; i++)
+        rc = mark_reported(b, notices->id, &notices->reported[i]);
+    return rc == 0 ? change_finish_message(b, notices->id, notices->now_ms) : rc;
+}
+
+static void notices_free(struct op *op)
+{
+    struct notices_op *notices = (struct notices_op *)op;
+    for (size_t i = 0; i < notices->count; i++) {
+        prepared_free(&notices->notices[i]);
+        buffer_free(&notices->contents[i]);
+    }
+    free(notices->notices);
+    free(notices->contents);
+    free(notices->reported);
+    free(notices);
+}
+
+void queue_notices_commit(struct queue *q, uint64_t id, const struct queue_reported *reported,
+                          size_t reported_count, struct queue_notice *list, size_t count,
+                          const struct queue_poster *poster, queue_done *done, void *context)
+{
+    struct notices_op *op = op_new(sizeof *op, run_notices, poster, done, context);
+    op->op.free = notices_free;
+    op->id = id;
+    op->now_ms = date_now_ms();
+    op->reported_count = reported_count;
+    op->reported = xalloc(reported_count * sizeof *reported);
+    if (reported_count > 0)
+        memcpy(op->reported, reported, reported_count * sizeof *reported);
+    op->count = count;
+    op->notices = xalloc(count * sizeof *op->notices);
+    op->contents = xalloc(count * sizeof *op->contents);
+    for (size_t i = 0; i < count; i++) {
+        prepare(&op->notices[i], list[i].id, &list[i].envelope, list[i].content.len, op->now_ms,
+                op->now_ms);
+        envelope_free(&list[i].envelope);
+        buffer_init(&op->contents[i], list[i].content.len);
+        if (!buffer_append(&op->contents[i], list[i].content))
+            panic("out of memory");
+        op->op.weight += list[i].content.len;
+    }
+    writer_submit(q, &op->op);
+}
