@@ -1,0 +1,225 @@
+/* Part 1: what happened and what the reader can do now, in the reader's language. Reasons and
+ * evidence stay as they are, so that the postmaster of the other side and programs that read
+ * bounces understand them. */
+#include <stdio.h>
+#include <string.h>
+
+#include "bounce/parts.h"
+#include "bounce/phrases.h"
+#include "mail/date.h"
+
+/* Writes a phrase with its values; NULL for those that it has not. */
+static void say(const struct bounce_report *report, struct page *text, enum phrase phrase,
+                const char *first, const char *second)
+{
+    const char *values[] = {first, second};
+    size_t next = 0;
+    for (const char *c = phrase_text(report->language, phrase); *c != '\0'; c++) {
+        if (*c != '%') {
+            page_put(text, (struct slice){c, 1});
+            continue;
+        }
+        if (next == COUNT_OF(values) || values[next] == NULL)
+            panic("say: phrase %d lacks a value", (int)phrase);
+        char clean[1024];
+        page_clean(values[next++], clean, sizeof clean);
+        page_text(text, clean);
+    }
+}
+
+/* "<bob@plain.example>: reason", in one line however long. */
+static void write_reason(const struct bounce_report *report, const struct bounce_recipient *r,
+                         struct page *text)
+{
+    const struct outcome *o = r->outcome;
+    char reason[PAGE_DIAGNOSTIC_SIZE], address[ADDRESS_SIZE], host[DOMAIN_SIZE + 80];
+    page_clean(r->address, address, sizeof address);
+    page_printf(text, "<%s>: ", address);
+    page_diagnostic(o, reason);
+    if (o->code == 0 || o->mx[0] == '\0') {
+        char clean[PAGE_DIAGNOSTIC_SIZE];
+        page_clean(reason, clean, sizeof clean);
+        page_printf(text, "%s\n", clean);
+        return;
+    }
+    snprintf(host, sizeof host, o->address[0] ? "%s[%s]" : "%s%s", o->mx, o->address);
+    say(report, text, PHRASE_HOST_SAID, host, reason);
+    page_text(text, "\n");
+}
+
+static void write_evidence(const struct bounce_report *report, const struct bounce_recipient *r,
+                           struct page *text)
+{
+    struct slice rest = slice_of(r->evidence), line;
+    if (rest.len == 0)
+        return;
+    say(report, text, PHRASE_EVIDENCE, NULL, NULL);
+    while (slice_cut(&rest, '\n', &line)) {
+        char raw[2048], clean[2048];
+        if (!slice_copy(slice_sub(line, 0, sizeof raw - 1), raw, sizeof raw))
+            continue;
+        page_clean(raw, clean, sizeof clean);
+        page_printf(text, "      %s\n", clean);
+    }
+}
+
+/* An address that a shell takes as it is. Others are left out of commands that people will copy:
+ * a sender chose them. */
+static bool is_shell_safe(const char *address)
+{
+    static const char safe[] =
+        "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789@._+-";
+    return address[0] != '-' && address[0] != '\0' && address[strspn(address, safe)] == '\0';
+}
+
+/* "sealpostctl release ID bob@plain.example --recheck" */
+static void say_command(const struct bounce_report *report, const struct bounce_recipient *r,
+                        struct page *text, enum phrase phrase, const char *option)
+{
+    char command[ADDRESS_SIZE + 96];
+    bool is_named = is_shell_safe(r->address);
+    snprintf(command, sizeof command, "sealpostctl release %.40s%s%s%s%s", report->id,
+             is_named ? " " : "", is_named ? r->address : "", option[0] ? " " : "", option);
+    say(report, text, phrase, command, NULL);
+}
+
+/* The words of what was required name the guarantee where the sender's flag is among it. */
+static bool names_guarantee(const struct bounce_recipient *r)
+{
+    return strstr(r->required, "guarantee") != NULL;
+}
+
+static void write_cause(const struct bounce_report *report, const struct bounce_recipient *r,
+                        struct page *text)
+{
+    char since[DATE_SIZE];
+    if (!names_guarantee(r))
+        say(report, text, PHRASE_REQUIREMENT, NULL, NULL);
+    else if (report->guarantee_since != 0)
+        say(report, text, PHRASE_GUARANTEE_SINCE, date_rfc5322(report->guarantee_since, since),
+            NULL);
+    else
+        say(report, text, PHRASE_GUARANTEE, NULL, NULL);
+    if (r->required[0] != '\0')
+        say(report, text, PHRASE_REQUIRED, r->required, NULL);
+}
+
+static void write_held(const struct bounce_report *report, const struct bounce_recipient *r,
+                       struct page *text)
+{
+    char until[DATE_SIZE];
+    if (r->release == BOUNCE_NOT_HELD)
+        say(report, text, PHRASE_NOT_HELD, NULL, NULL);
+    else if (r->held_until != 0)
+        say(report, text, PHRASE_HELD_UNTIL, report->id, date_rfc5322(r->held_until, until));
+    else
+        say(report, text, PHRASE_HELD, report->id, NULL);
+}
+
+/* Offers only what works: nothing is released that would stop again, and switching the guarantee
+ * off helps only where nothing else stands in the way. */
+static void write_advice(const struct bounce_report *report, const struct bounce_recipient *r,
+                         struct page *text)
+{
+    say(report, text, PHRASE_NOW, NULL, NULL);
+    switch (r->release) {
+    case BOUNCE_NOT_HELD:
+        if (names_guarantee(r))
+            say(report, text, PHRASE_SWITCH, NULL, NULL);
+        break;
+    case BOUNCE_RELEASE:
+        say_command(report, r, text, PHRASE_RELEASE, "");
+        say_command(report, r, text, PHRASE_RECHECK, "--recheck");
+        if (names_guarantee(r))
+            say(report, text, PHRASE_SWITCH, NULL, NULL);
+        break;
+    case BOUNCE_RELEASE_FORCE:
+        say_command(report, r, text, PHRASE_RELEASE_FORCE, "--force");
+        say_command(report, r, text, PHRASE_RECHECK, "--recheck");
+        break;
+    case BOUNCE_RELEASE_REFUSED:
+        say(report, text, PHRASE_RELEASE_REFUSED, NULL, NULL);
+        say_command(report, r, text, PHRASE_RECHECK, "--recheck");
+        break;
+    }
+    say(report, text, PHRASE_POSTMASTER, NULL, NULL);
+}
+
+static void write_stop(const struct bounce_report *report, const struct bounce_recipient *r,
+                       struct page *text)
+{
+    page_text(text, "\n");
+    write_cause(report, r, text);
+    write_evidence(report, r, text);
+    page_text(text, "\n");
+    write_held(report, r, text);
+    write_advice(report, r, text);
+}
+
+/* The receipt: how the message left. */
+static void write_leaving(const struct bounce_report *report, const struct bounce_recipient *r,
+                          struct page *text)
+{
+    char how[160];
+    say(report, text, r->is_relayed ? PHRASE_RELAYED : PHRASE_DELIVERED, NULL, NULL);
+    if (r->protocol[0] == '\0') {
+        say(report, text, PHRASE_LEFT_CLEAR, NULL, NULL);
+        return;
+    }
+    snprintf(how, sizeof how, "%s%s%s", r->protocol, r->cipher[0] ? " " : "", r->cipher);
+    if (r->verified[0] == '\0' || strcmp(r->verified, "no") == 0)
+        say(report, text, PHRASE_LEFT_TLS, how, NULL);
+    else
+        say(report, text, PHRASE_LEFT_VERIFIED, how, r->verified);
+}
+
+static void write_recipient(const struct bounce_report *report, const struct bounce_recipient *r,
+                            struct page *text)
+{
+    char until[DATE_SIZE];
+    page_text(text, "\n");
+    write_reason(report, r, text);
+    switch (r->disposition) {
+    case DISPOSITION_DELIVERED:
+        write_leaving(report, r, text);
+        return;
+    case DISPOSITION_DEFERRED:
+        if (r->retry_until != 0)
+            say(report, text, PHRASE_RETRY_UNTIL, date_rfc5322(r->retry_until, until), NULL);
+        return;
+    case DISPOSITION_FAILED:
+    case DISPOSITION_HELD:
+        if (r->is_stopped)
+            write_stop(report, r, text);
+        else if (!outcome_is_permanent(r->outcome))
+            say(report, text, PHRASE_TIME_IS_OVER, NULL, NULL);
+        return;
+    }
+    panic("write_recipient: disposition %d", (int)r->disposition);
+}
+
+static enum phrase introduction(enum bounce_kind kind)
+{
+    switch (kind) {
+    case BOUNCE_FAILURE:
+        return PHRASE_FAILURE;
+    case BOUNCE_DELAY:
+        return PHRASE_DELAY;
+    case BOUNCE_SUCCESS:
+        return PHRASE_SUCCESS;
+    }
+    panic("introduction: kind %d", (int)kind);
+}
+
+void explanation_write(const struct bounce_report *report, struct page *text)
+{
+    say(report, text, PHRASE_GREETING, report->hostname, NULL);
+    page_text(text, "\n");
+    say(report, text, introduction(report->kind), NULL, NULL);
+    for (size_t i = 0; i < report->count; i++)
+        write_recipient(report, &report->recipients[i], text);
+    if (report->is_redacted) {
+        page_text(text, "\n");
+        say(report, text, PHRASE_REDACTED, NULL, NULL);
+    }
+}
