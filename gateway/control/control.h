@@ -1,0 +1,50 @@
+/* control.h - the administrator's side: the daemon's socket, and the command that asks it.
+ *
+ * One request a connection: a JSON document in one line; the answer is one JSON document in one
+ * line; then the daemon closes. The same functions carry out a command whether the daemon runs it
+ * or sealpostctl does on the store itself (INTERFACE.md, "Commands"). */
+#ifndef GATEWAY_CONTROL_CONTROL_H
+#define GATEWAY_CONTROL_CONTROL_H
+
+#include "gateway/net/loop.h"
+#include "mail/event.h"
+#include "queue/queue.h"
+
+/* What commands need to know besides the store. Copied. */
+struct control_facts {
+    enum level default_level;
+    bool keeps_sha1;    /* make SCRAM-SHA-1 verifiers, too */
+    int64_t started_at; /* wall clock seconds; 0: no daemon */
+    unsigned (*connections)(
+        void *context); /* open client and delivery connections; NULL: no daemon */
+    void *context;
+};
+
+struct control_server; /* opaque; loop thread only */
+/* Serves on a bound Unix socket (net_bind; mode 0660 and owner are the caller's to set). Peers must
+ * be root, the daemon's own user, or in the group that owns the socket; others are refused. */
+NODISCARD struct control_server *control_server_new(struct loop *l, int fd, struct queue *q,
+                                                    const struct control_facts *facts,
+                                                    const struct event_sink *events);
+void control_server_update(struct control_server *s,
+                           const struct control_facts *facts); /* after a reload */
+void control_server_stop(struct control_server *s, void (*stopped)(void *context),
+                         void *context); /* open requests are answered first */
+void control_server_free(struct control_server *s);
+
+/* sealpostctl, behind its -c and --json options. */
+struct control_client {
+    const char *socket; /* control_socket */
+    const char *state_directory;
+    const char *run_as; /* becomes that user (when root) before it opens the store itself */
+    uint64_t queue_size;
+    struct control_facts facts;
+    bool wants_json;
+};
+/* Carries out argv[0..argc-1] ("user", "add", ...). Returns the exit status of INTERFACE.md: 0, 1,
+ * 2, 75. */
+int control_command(const struct control_client *c, int argc, char **argv);
+/* The help text of a command, or of all (NULL). */
+void control_usage(const char *command);
+
+#endif
