@@ -1019,3 +1019,33 @@ def test_envid_and_orcpt_come_back_in_the_notice(gateway: Sealpost, lab: Lab) ->
     notice = gateway.wait_for_notice(user.address)
     assert notice.about_message["Original-Envelope-Id"] == "QQ314+159"
     assert notice.recipient(f"bob@{domain.name}")["Original-Recipient"] == f"rfc822; Bob@{domain.name}"
+
+
+# Faults of our own, and what the administrator sees.
+
+def test_a_dead_resolver_of_ours_is_never_blamed_on_the_destination(make_gateway, lab: Lab) -> None:
+    gateway = make_gateway(Settings(sections={"dns": {"resolvers": [f"{net.LAME_DNS}@53"]}}))
+    user = gateway.add_user(guarantee="on")
+    recipient = f"{user.address.split('@')[0]}-fault@tlsa-311.example"
+    queue_id = gateway.submit(user, recipient)
+    gateway.wait_until_deferred(queue_id, recipient, seconds=30)
+    time.sleep(PATIENCE + 1)
+    assert gateway.queued_recipient(queue_id, recipient) and not gateway.held_entry(queue_id)
+    events = gateway.dispositions(queue_id, recipient)
+    assert events and all(event["status"].startswith("4.3.") for event in events), events
+    assert not gateway.notices_to(user.address)
+
+
+def test_the_held_listing_tells_operators_what_is_held_and_why(gateway: Sealpost, lab: Lab) -> None:
+    domain, _, user, queue_id = stop_one(gateway, lab)
+    entry = gateway.held_entry(queue_id)
+    assert entry and entry["size"] > 100 and entry["stopped_at"] < entry["expires_at"]
+    assert [entry["id"] for entry in gateway.ask("held", "list", "--user", user.address)] == [queue_id]
+    other = gateway.add_user()
+    assert gateway.ask("held", "list", "--user", other.address) == []
+    assert gateway.ask("held", "show", queue_id)
+    table = gateway.ctl("held", "list").stdout
+    assert queue_id in table and all(len(line) <= 80 for line in table.splitlines())
+    assert f"bob@{domain.name}" in gateway.ctl("held", "show", queue_id).stdout
+    assert gateway.ask("status")["held"] >= 1
+    assert gateway.ctl("held", "show", "no-such-id", check=False).returncode == 1
