@@ -92,8 +92,11 @@ static struct outcome temporary_words(const struct shown *s)
     char host[WORDS_HOST_SIZE];
     if (s->host->answer == GUARANTEE_ANSWER_TEMPORARY)
         return with_class(*checked_reply(s->host), 4);
-    struct outcome o = outcome_local(status_make(4, 4, 2), "no answer came from host %s",
-                                     words_host(s->host, host));
+    struct outcome o = s->host->cause;
+    if (o.status.class == 0)
+        o = outcome_local(status_make(4, 4, 2), "no answer came from host %s",
+                          words_host(s->host, host));
+    o.status.class = 4;
     outcome_set_host(&o, s->host->name, s->host->address, s->host->port);
     return o;
 }

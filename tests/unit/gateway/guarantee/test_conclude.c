@@ -535,6 +535,19 @@ static void the_words_of_a_stop_are_those_of_the_verdict(void **state)
     assert_int_equal(got.outcome.port, 25);
 }
 
+static void a_connection_that_died_behind_tls_keeps_its_words(void **state)
+{
+    (void)state;
+    struct guarantee_host h = host(SILENT, 10, "mx.plain.example");
+    h.cause = outcome_reply(554, SLICE("5.3.2 no more today"));
+    struct guarantee_conclusion got = conclude_hosts(ENCRYPT, &h, 1, 0);
+    assert_int_equal(got.decision, GUARANTEE_DEFER);
+    assert_string_equal(got.outcome.text, "5.3.2 no more today");
+    assert_int_equal(got.outcome.code, 554);
+    assert_int_equal(got.outcome.status.class, 4);
+    assert_string_equal(got.outcome.mx, "mx.plain.example");
+}
+
 static void without_patience_trouble_stops_at_once(void **state)
 {
     (void)state;
@@ -610,6 +623,7 @@ int main(void)
         cmocka_unit_test(a_stop_says_what_a_release_would_need),
         cmocka_unit_test(release_and_force_do_what_the_stop_said),
         cmocka_unit_test(the_words_of_a_stop_are_those_of_the_verdict),
+        cmocka_unit_test(a_connection_that_died_behind_tls_keeps_its_words),
         cmocka_unit_test(without_patience_trouble_stops_at_once),
         cmocka_unit_test(a_clock_set_back_starts_patience_anew),
         cmocka_unit_test(a_local_route_delivers_in_clear_whatever_is_required),
