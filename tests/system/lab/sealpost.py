@@ -1,5 +1,6 @@
 """The product under test: writes its configuration, runs it, watches its log and asks sealpostctl."""
 
+import itertools
 import json
 import os
 import re
@@ -21,6 +22,9 @@ BUILD = Path(os.environ.get("SEALPOST_BUILD", Path(__file__).resolve().parents[3
 HOSTNAME = "mail.example.org"
 _SANITIZER = re.compile(r"(Address|Leak|Thread|Memory|UndefinedBehavior)Sanitizer|runtime error: ")
 _FIELD = re.compile(r'(\w+)=("(?:[^"\\]|\\.)*"|\S*)')
+
+# Over all gateways: they share the users' mail store, and notices are told apart by user.
+_user_numbers = itertools.count(1)
 
 # Short enough for tests, long enough to tell one step from the next.
 PATIENCE = 4.0
@@ -66,7 +70,6 @@ class Sealpost:
         self.config = directory / "sealpost.conf"
         self.log_file = directory / "log"
         self.daemon: Daemon | None = None
-        self._users = 0
         directory.mkdir(parents=True)
         self.configure()
 
@@ -152,8 +155,8 @@ class Sealpost:
     def add_user(self, guarantee: str = "", language: str = "", aliases: Iterable[str] = (),
                  domain: str = "site.example", locked: bool = False) -> Account:
         """A fresh user; guarantee is "", "on" or "verified"."""
-        self._users += 1
-        account = Account(f"user{self._users}@{domain}", f"pass word {self._users}!")
+        number = next(_user_numbers)
+        account = Account(f"user{number}@{domain}", f"pass word {number}!")
         self.ctl("user", "add", account.address, "--password-stdin", stdin=account.password + "\n")
         for alias in aliases:
             self.ctl("user", "alias", account.address, alias)
