@@ -27,6 +27,16 @@ static bool is_ehlo_unknown(unsigned code)
     return code == 500 || code == 502 || code == 504 || code == 550;
 }
 
+/* A connection that follows a handshake that failed or was cut keeps that fact, whatever is offered
+ * now: it is marked clear for life. */
+static enum state be_in_contact(struct delivery_session *s)
+{
+    s->facts.contact = GUARANTEE_IN_CONTACT;
+    if (s->facts.tls == GUARANTEE_TLS_UNTRIED && !s->ehlo.starttls)
+        s->facts.tls = GUARANTEE_TLS_NOT_OFFERED;
+    return STATE_GREETED;
+}
+
 enum state greet_ehlo_reply(struct delivery_session *s, const struct reply *r)
 {
     if (is_ehlo_unknown(r->code) && s->o.protocol == CLIENT_SMTP)
@@ -36,9 +46,7 @@ enum state greet_ehlo_reply(struct delivery_session *s, const struct reply *r)
     ehlo_read(r, &s->ehlo);
     /* What was offered before TLS is kept as evidence for the notice, and for nothing else. */
     memcpy(s->keywords, s->ehlo.keywords, sizeof s->keywords);
-    s->facts.contact = GUARANTEE_IN_CONTACT;
-    s->facts.tls = s->ehlo.starttls ? GUARANTEE_TLS_UNTRIED : GUARANTEE_TLS_NOT_OFFERED;
-    return STATE_GREETED;
+    return be_in_contact(s);
 }
 
 enum state greet_say_helo(struct delivery_session *s)
@@ -50,9 +58,7 @@ enum state greet_helo_reply(struct delivery_session *s, const struct reply *r)
 {
     if (r->code / 100 != 2)
         return no_contact(s, r);
-    s->facts.contact = GUARANTEE_IN_CONTACT;
-    s->facts.tls = GUARANTEE_TLS_NOT_OFFERED;
-    return STATE_GREETED;
+    return be_in_contact(s);
 }
 
 enum state greet_say_starttls(struct delivery_session *s)

@@ -532,6 +532,9 @@ struct delivery_session *delivery_session_new(const struct delivery_session_opti
                                               const struct delivery_session_port *port,
                                               void *context)
 {
+    bool is_marked_clear = o->host.tls == GUARANTEE_TLS_FAILED || o->host.tls == GUARANTEE_TLS_CUT;
+    if (o->host.tls != GUARANTEE_TLS_UNTRIED && !is_marked_clear)
+        panic("a session begins with TLS fact %d", (int)o->host.tls);
     struct delivery_session *s = xalloc(sizeof *s);
     *s = (struct delivery_session){.o = *o, .port = port, .context = context, .facts = o->host};
     reply_parser_init(&s->parser);
@@ -541,7 +544,6 @@ struct delivery_session *delivery_session_new(const struct delivery_session_opti
     s->facts.cipher = s->cipher;
     s->facts.certificate_error = s->certificate_error;
     s->facts.contact = GUARANTEE_UNTRIED;
-    s->facts.tls = GUARANTEE_TLS_UNTRIED;
     s->facts.is_dane_matched = s->facts.is_pkix_valid = s->facts.is_pkix_for_domain = false;
     s->facts.offers_requiretls = false;
     s->facts.answer = GUARANTEE_ANSWER_NONE;

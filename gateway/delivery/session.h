@@ -32,7 +32,7 @@ struct delivery_session_options {
     enum client_protocol protocol;
     int64_t connect_timeout_ms;
     const char *hostname;            /* all texts are borrowed until delivery_session_free() */
-    struct guarantee_host host;      /* with address and port */
+    struct guarantee_host host;      /* with address and port; tls as in struct client_options */
     int64_t tlsa_expires_at;         /* as in struct client_options */
     const struct event_sink *events; /* may be NULL */
     const char *number;              /* of the session, for the log */

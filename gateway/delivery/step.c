@@ -26,8 +26,8 @@ void step_set_cause(struct delivery_session *s, const struct outcome *why)
 void loss_before_tls(struct delivery_session *s, enum loss loss, const struct outcome *why)
 {
     /* A host that has refused STARTTLS and hangs up has said what it had to say. */
-    if (loss == LOSS_GONE && s->state == STATE_GREETED &&
-        (s->facts.tls == GUARANTEE_TLS_REFUSED || s->facts.tls == GUARANTEE_TLS_TRY_LATER))
+    if (loss == LOSS_GONE && s->state == STATE_GREETED && s->facts.tls != GUARANTEE_TLS_UNTRIED &&
+        s->facts.tls != GUARANTEE_TLS_NOT_OFFERED)
         return;
     s->facts.contact = GUARANTEE_NO_CONTACT;
     step_set_cause(s, why);

@@ -35,7 +35,8 @@ struct script {
     /* What differs from the usual. */
     enum level level; /* LEVEL_OFF stands for LEVEL_ENCRYPT; see demands_nothing */
     bool demands_nothing;
-    bool is_mixed; /* recipient 0 demands nothing, the others do */
+    bool is_mixed;                 /* recipient 0 demands nothing, the others do */
+    enum guarantee_tls tls_before; /* the connection before this one had a failed handshake */
     bool is_lmtp, is_local_route, is_8bit, has_tlsa, needs_requiretls;
     enum ret ret;
     unsigned notify;
@@ -173,6 +174,7 @@ static void set_up(struct fake *f, const struct script *script)
                  .address = "192.0.2.9",
                  .port = 25,
                  .is_name_secure = true,
+                 .tls = script->tls_before,
                  .tlsa = script->has_tlsa ? GUARANTEE_TLSA_USABLE : GUARANTEE_TLSA_NONE,
                  .is_local_route = script->is_local_route},
         .tlsa_expires_at = script->has_tlsa ? NOW + 60 : 0,
@@ -813,6 +815,28 @@ static const struct script scripts[] = {
      .status = "4.2.2",
      .answers = {DELIVERED, PERMANENT, TEMPORARY}},
 
+    {.claim = "connection_after_a_failed_handshake_stays_clear_and_carries_no_demands",
+     .steps = {GREETING,
+               OFFER,
+               {"@send", MAIL_A "\r\n" RCPT("a") "DATA\r\n"},
+               {"250 ok\r\n250 ok\r\n354 go\r\n", MESSAGE},
+               {"250 ok\r\n", ""}},
+     .tls_before = GUARANTEE_TLS_FAILED,
+     .is_mixed = true,
+     .state = CLIENT_GREETED,
+     IN_CONTACT,
+     .tls = GUARANTEE_TLS_FAILED,
+     .kind = GUARANTEE_HANDSHAKE_FAILED,
+     .count = 2,
+     .answers = {DELIVERED, NONE}},
+    {.claim = "connection_after_a_cut_handshake_keeps_that_fact",
+     .steps = {GREETING, PLAIN, {"@gone", ""}},
+     .tls_before = GUARANTEE_TLS_CUT,
+     .state = CLIENT_DEAD,
+     IN_CONTACT,
+     .tls = GUARANTEE_TLS_CUT,
+     .kind = GUARANTEE_PASSING_TROUBLE},
+
     /* Everything learnt before TLS is forgotten. */
     {.claim = "extensions_offered_before_tls_are_forgotten",
      .steps = {GREETING,
@@ -930,6 +954,29 @@ static const struct script scripts[] = {
      .kind = GUARANTEE_ACCEPTABLE,
      .count = 1,
      .answers = {UNDECIDED}},
+    {.claim = "our_own_trouble_after_the_end_of_data_is_undecided_all_the_same",
+     .steps = {SECURED,
+               {"@send", MAIL_A "\r\n"},
+               {"250 ok\r\n", RCPT("a")},
+               {"250 ok\r\n", "DATA\r\n"},
+               {"354 go\r\n", MESSAGE},
+               {"@tls-ours", ""}},
+     .state = CLIENT_DEAD,
+     UNDER_TLS,
+     .is_aborted = true,
+     .kind = GUARANTEE_ACCEPTABLE,
+     .count = 1,
+     .answers = {UNDECIDED}},
+    {.claim = "answers_stand_when_rset_cannot_be_sent",
+     .steps = {SECURED, {"@send", MAIL_A "\r\n"}, {"550 5.7.1 no\r\n", ""}},
+     .send_fails_at = "RSET",
+     .state = CLIENT_DEAD,
+     UNDER_TLS,
+     .is_aborted = true,
+     .kind = GUARANTEE_ACCEPTABLE,
+     .count = 1,
+     .status = "5.7.1",
+     .answers = {PERMANENT}},
     {.claim = "nonsense_after_the_end_of_data_is_undecided",
      .steps = {SECURED,
                {"@send", MAIL_A "\r\n"},
@@ -1380,6 +1427,20 @@ static void evidence_of_both_ehlos_and_of_tls_is_kept(void **state)
     tear_down(&f);
 }
 
+static void offers_of_the_first_ehlo_end_with_the_handshake(void **state)
+{
+    (void)state;
+    static const struct step steps[] = {GREETING, OFFER, TLS};
+    struct script script = {.count = 0};
+    struct fake f;
+    set_up(&f, &script);
+    play_all(&f, steps, COUNT_OF(steps));
+    const struct ehlo_facts *ehlo = delivery_session_ehlo(f.session);
+    assert_false(ehlo->starttls || ehlo->pipelining || ehlo->dsn);
+    assert_string_equal(ehlo->keywords, "");
+    tear_down(&f);
+}
+
 static void kept_connection_that_closes_under_mail_says_nothing(void **state)
 {
     (void)state;
@@ -1478,6 +1539,7 @@ int main(void)
         cmocka_unit_test(every_state_has_a_row),
         cmocka_unit_test(deadlines_are_those_of_rfc_5321),
         cmocka_unit_test(evidence_of_both_ehlos_and_of_tls_is_kept),
+        cmocka_unit_test(offers_of_the_first_ehlo_end_with_the_handshake),
         cmocka_unit_test(kept_connection_that_closes_under_mail_says_nothing),
         cmocka_unit_test(delivery_without_dsn_is_a_relay),
         cmocka_unit_test(more_recipients_than_the_window_are_said_as_replies_come),
