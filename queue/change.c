@@ -11,13 +11,23 @@
 /* What a message takes besides its content, at most in the common case. */
 #define MESSAGE_OVERHEAD 4096
 
-bool change_has_room(struct batch *b, uint64_t size)
+static bool has_room(struct batch *b, uint64_t size, uint64_t limit)
 {
     uint64_t needed = size + MESSAGE_OVERHEAD;
-    if (b->used + b->added + needed > b->q->limit)
+    if (b->used + b->added + needed > limit)
         return false;
     b->added += needed;
     return true;
+}
+
+bool change_has_room(struct batch *b, uint64_t size)
+{
+    return has_room(b, size, b->q->limit);
+}
+
+bool change_has_notice_room(struct batch *b, uint64_t size)
+{
+    return has_room(b, size, store_safe_size(b->q->store));
 }
 
 static struct slice none(void)

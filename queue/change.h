@@ -35,6 +35,8 @@ struct batch {
 
 /* May new mail of that size still come in? Counts it when it may. */
 bool change_has_room(struct batch *b, uint64_t size);
+/* The same for a notice, which may use most of the headroom. */
+bool change_has_notice_room(struct batch *b, uint64_t size);
 
 /* A message as it will be stored, encoded on the caller's thread. */
 struct prepared {

@@ -79,6 +79,10 @@ static int run_notices(struct op *op, struct batch *b)
         op->answer = rc == 0 ? -ENOENT : 0;
         return rc;
     }
+    if (notices->count > 0 && !change_has_notice_room(b, notices->op.weight)) {
+        op->answer = -ENOSPC;
+        return 0;
+    }
     for (size_t i = 0; rc == 0 && i < notices->count; i++) {
         rc = change_add_content(b, notices->notices[i].id, 0, buffer_slice(&notices->contents[i]));
         if (rc == 0)

@@ -36,6 +36,7 @@ struct store {
     MDB_env *env;
     MDB_dbi tables[TABLE_COUNT];
     size_t page_size;
+    uint64_t map_size;
     pthread_mutex_t lock; /* for the two lists */
     struct txn *idle;     /* views that were reset: taking one up again costs no allocation */
     struct txn *busy;
@@ -169,13 +170,14 @@ int store_open(const char *directory, uint64_t size_limit, struct store **out, c
 {
     struct store *s = xalloc(sizeof *s);
     pthread_mutex_init(&s->lock, NULL);
+    s->map_size = map_size(directory, size_limit);
     int rc = mdb_env_create(&s->env);
     if (rc == 0)
         rc = mdb_env_set_maxdbs(s->env, TABLE_COUNT);
     if (rc == 0)
         rc = mdb_env_set_maxreaders(s->env, READERS_MAX);
     if (rc == 0)
-        rc = mdb_env_set_mapsize(s->env, map_size(directory, size_limit));
+        rc = mdb_env_set_mapsize(s->env, s->map_size);
     /* NOTLS: views belong to calls, not to threads. No flag here may weaken the flush. */
     if (rc == 0)
         rc = mdb_env_open(s->env, directory, MDB_NOTLS, 0600);
@@ -219,6 +221,13 @@ void store_close(struct store *s)
 size_t store_piece_size(const struct store *s)
 {
     return s->page_size - PAGE_HEADER;
+}
+
+/* A quarter of the least headroom is for outcomes alone: even a removal needs fresh pages before it
+ * gives back old ones. */
+uint64_t store_safe_size(const struct store *s)
+{
+    return s->map_size - HEADROOM_MIN / 4;
 }
 
 uint64_t store_oldest_view_ms(struct store *s)

@@ -41,6 +41,8 @@ size_t store_piece_size(const struct store *s);
 /* Age of the oldest view under way, in ms; 0 when there is none. */
 uint64_t store_oldest_view_ms(struct store *s);
 void store_check_readers(struct store *s);
+/* What all tables may take at most before even an outcome's commit is in danger. */
+uint64_t store_safe_size(const struct store *s);
 
 NODISCARD int store_begin(struct store *s, struct txn **out);
 NODISCARD int store_commit(struct txn *t); /* durable on 0; t is gone in any case */
