@@ -24,7 +24,7 @@ void page_clean_ascii(const char *in, char *out, size_t size);
 /* "Name: value" CRLF with the value made clean ASCII, cut to what a line may hold. Nothing when the value is "". */
 void page_field(struct page *p, const char *name, const char *value);
 
-#define PAGE_DIAGNOSTIC_SIZE (OUTCOME_TEXT_SIZE + 8)
+#define PAGE_DIAGNOSTIC_SIZE (OUTCOME_TEXT_SIZE + 16)
 /* A reply with its code as the host said it, or the text of a local cause. */
 void page_diagnostic(const struct outcome *o, char out[PAGE_DIAGNOSTIC_SIZE]);
 

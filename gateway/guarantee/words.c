@@ -65,7 +65,7 @@ static struct outcome not_offered(const struct guarantee_requirement *r,
 static struct outcome refused(unsigned class, const struct guarantee_requirement *r,
                               const struct guarantee_host *h)
 {
-    char host[WORDS_HOST_SIZE], reply[OUTCOME_TEXT_SIZE + 8] = "no reason given";
+    char host[WORDS_HOST_SIZE], reply[OUTCOME_TEXT_SIZE + 16] = "no reason given";
     if (h->cause.status.class != 0 && h->cause.code != 0)
         snprintf(reply, sizeof reply, "%u %s", h->cause.code, h->cause.text);
     else if (h->cause.status.class != 0)

@@ -627,6 +627,19 @@ static void a_reply_in_utf8_is_whole_in_the_text_and_ascii_in_the_status(void **
     free_notice(&n);
 }
 
+static void white_space_at_a_lines_end_survives_the_way(void **state)
+{
+    (void)state;
+    struct bounce_recipient r = stop(BOUNCE_RELEASE);
+    r.evidence = "said nothing \n";
+    struct bounce_report rep = report(&r, 1);
+    rep.language = BOUNCE_GERMAN;
+    struct notice n = write_notice(&rep);
+    has(n.part[0], "      said nothing=20\r\n");
+    has(n.text, "      said nothing \n");
+    free_notice(&n);
+}
+
 static void the_longest_reason_stays_one_line_of_the_text(void **state)
 {
     (void)state;
@@ -852,6 +865,7 @@ int main(void)
         cmocka_unit_test(dsn_parameters_come_back_decoded_and_harmless),
         cmocka_unit_test(no_value_can_begin_a_line_of_its_own),
         cmocka_unit_test(a_reply_in_utf8_is_whole_in_the_text_and_ascii_in_the_status),
+        cmocka_unit_test(white_space_at_a_lines_end_survives_the_way),
         cmocka_unit_test(the_longest_reason_stays_one_line_of_the_text),
         cmocka_unit_test(ret_full_returns_the_message_where_that_cannot_hurt),
         cmocka_unit_test(the_returned_body_is_returned_as_it_was),

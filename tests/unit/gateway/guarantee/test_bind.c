@@ -361,6 +361,9 @@ static void what_only_looks_like_a_forward_is_not_exempt(void **state)
          .want = {LEVEL_ENCRYPT, EXEMPTION_NONE, ANNA}},
         {"the sender's forward, but a stricter user is named", NULL, ANNA, ANNA_HOME, EVE,
          .delivered = ANNA, .original = VERA, .want = {LEVEL_ENCRYPT, EXEMPTION_NONE, ANNA}},
+        {"the sender's forward, but a user of the same level without it is named", NULL, ANNA,
+         ANNA_HOME, EVE, .delivered = ANNA, .original = EMIL,
+         .want = {LEVEL_ENCRYPT, EXEMPTION_NONE, ANNA}},
         {"null reverse-path, From the owner, target his own", NULL, "", ANNA_HOME, ANNA,
          .want = {LEVEL_ENCRYPT, EXEMPTION_NONE, ANNA}},
     };
