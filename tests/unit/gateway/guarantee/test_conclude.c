@@ -548,6 +548,17 @@ static void a_connection_that_died_behind_tls_keeps_its_words(void **state)
     assert_string_equal(got.outcome.mx, "mx.plain.example");
 }
 
+static void what_was_delivered_stays_delivered_when_the_contact_is_lost_later(void **state)
+{
+    (void)state;
+    struct guarantee_host h = host(DELIVERED, 10, names[0]);
+    h.contact = GUARANTEE_NO_CONTACT;
+    assert_int_equal(conclude_hosts(ENCRYPT, &h, 1, 0).decision, GUARANTEE_DELIVERED);
+    h = host(CLEAR_DELIVERED, 10, names[0]);
+    h.contact = GUARANTEE_NO_CONTACT;
+    assert_int_equal(conclude_hosts(OFF, &h, 1, 0).decision, GUARANTEE_DELIVERED);
+}
+
 static void without_patience_trouble_stops_at_once(void **state)
 {
     (void)state;
@@ -624,6 +635,7 @@ int main(void)
         cmocka_unit_test(release_and_force_do_what_the_stop_said),
         cmocka_unit_test(the_words_of_a_stop_are_those_of_the_verdict),
         cmocka_unit_test(a_connection_that_died_behind_tls_keeps_its_words),
+        cmocka_unit_test(what_was_delivered_stays_delivered_when_the_contact_is_lost_later),
         cmocka_unit_test(without_patience_trouble_stops_at_once),
         cmocka_unit_test(a_clock_set_back_starts_patience_anew),
         cmocka_unit_test(a_local_route_delivers_in_clear_whatever_is_required),

@@ -150,14 +150,6 @@ static void lose_the_reply_in_clear(void)
     conclude_one(h);
 }
 
-static void deliver_without_contact(void)
-{
-    struct guarantee_host h = host(GUARANTEE_NO_CONTACT, GUARANTEE_TLS_ESTABLISHED);
-    h.answer = GUARANTEE_ANSWER_DELIVERED;
-    h.reply = outcome_reply(250, SLICE("ok"));
-    conclude_one(h);
-}
-
 static void answer_without_words(void)
 {
     struct guarantee_host h = host(GUARANTEE_IN_CONTACT, GUARANTEE_TLS_ESTABLISHED);
@@ -196,7 +188,6 @@ static void the_impossible_is_a_panic_and_never_a_guess(void **state)
     (void)state;
     assert_true(panics(deliver_in_clear));
     assert_true(panics(lose_the_reply_in_clear));
-    assert_true(panics(deliver_without_contact));
     assert_true(panics(answer_without_words));
     assert_true(panics(judge_unheard_of_tls));
     assert_true(panics(judge_unheard_of_contact));
