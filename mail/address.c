@@ -398,21 +398,27 @@ static bool take_angle(struct walk *w)
            take_addr_spec(w, &words) && lexer_byte(&w->in, '>') && lexer_skip_cfws(&w->in);
 }
 
-/* One element between commas: a mailbox, the head of a group, or nothing (obs-addr-list). */
+static char peek(const struct walk *w)
+{
+    return w->in.len > 0 ? w->in.data[0] : '\0';
+}
+
+/* One element between commas: a mailbox, a group's name and its first mailbox, or nothing
+ * (obs-addr-list). */
 static bool take_element(struct walk *w)
 {
     struct words words;
     if (!take_words(&w->in, &words))
         return false;
-    char next = w->in.len > 0 ? w->in.data[0] : '\0';
-    if (next == '@')
-        return take_addr_spec(w, &words);
-    if (next == '<')
-        return take_angle(w);
-    if (next == ':' && words.count > 0 && !w->is_in_group) {
-        w->is_in_group = lexer_byte(&w->in, ':');
-        return take_element(w);
+    if (!w->is_in_group && words.count > 0 && lexer_byte(&w->in, ':')) {
+        w->is_in_group = true;
+        if (!take_words(&w->in, &words))
+            return false;
     }
+    if (peek(w) == '@')
+        return take_addr_spec(w, &words);
+    if (peek(w) == '<')
+        return take_angle(w);
     return words.count == 0 && words.local.len == 0;
 }
 

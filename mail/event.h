@@ -56,7 +56,8 @@ struct event_sink {
     void (*emit)(void *context, enum event_severity severity, const char *event,
                  const struct event_field *fields, size_t count);
     void *context;
-    _Atomic enum event_severity threshold; /* events below it need not be built; may change at any time */
+    _Atomic enum event_severity
+        threshold; /* events below it need not be built; may change at any time */
 };
 
 /* EVENT(sink, EVENT_INFO, "disposition", FIELD(KEY_ID, id), FIELD_NUMBER(KEY_SIZE, n)); a NULL sink

@@ -122,6 +122,8 @@ static void a_leading_dot_means_below(void **state)
     assert_false(domain_matches(".example.org", "badexample.org"));
     assert_false(domain_matches(".example.org", ".example.org"));
     assert_false(domain_matches("", ""));
+    assert_false(domain_matches("", "example.org"));
+    assert_false(domain_matches(".", ""));
 }
 
 int main(void)

@@ -4,7 +4,10 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <signal.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -86,6 +89,70 @@ static void the_host_is_said_apart(void **state)
     assert_false(outcome_is_permanent(&o));
 }
 
+/* Does the call end the process? */
+static bool panics(void (*call)(void))
+{
+    int status = 0;
+    pid_t child = fork();
+    if (child == 0) {
+        signal(SIGABRT, SIG_DFL);
+        close(STDERR_FILENO);
+        call();
+        _exit(0);
+    }
+    assert_int_equal(waitpid(child, &status, 0), child);
+    return WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT;
+}
+
+static void local_without_text(void)
+{
+    (void)outcome_local(status_make(4, 3, 0), "%s", " ");
+}
+
+static void local_without_status(void)
+{
+    (void)outcome_local((struct status){0}, "text");
+}
+
+static void reply_below_200(void)
+{
+    (void)outcome_reply(199, SLICE("x"));
+}
+
+static void reply_above_599(void)
+{
+    (void)outcome_reply(600, SLICE("x"));
+}
+
+static void status_of_class_3(void)
+{
+    (void)status_make(3, 0, 0);
+}
+
+static void status_with_a_subject_too_big(void)
+{
+    (void)status_make(5, 1000, 0);
+}
+
+static void nothing_wrong(void)
+{
+    (void)outcome_local(status_make(2, 999, 999), "x");
+    (void)outcome_reply(200, SLICE("x"));
+    (void)outcome_reply(599, SLICE("x"));
+}
+
+static void an_outcome_without_text_or_code_cannot_be_built(void **state)
+{
+    (void)state;
+    assert_true(panics(local_without_text));
+    assert_true(panics(local_without_status));
+    assert_true(panics(reply_below_200));
+    assert_true(panics(reply_above_599));
+    assert_true(panics(status_of_class_3));
+    assert_true(panics(status_with_a_subject_too_big));
+    assert_false(panics(nothing_wrong));
+}
+
 static void every_disposition_has_a_name(void **state)
 {
     (void)state;
@@ -102,6 +169,7 @@ int main(void)
         cmocka_unit_test(text_is_one_printable_line),
         cmocka_unit_test(a_long_text_is_cut_between_characters),
         cmocka_unit_test(the_host_is_said_apart),
+        cmocka_unit_test(an_outcome_without_text_or_code_cannot_be_built),
         cmocka_unit_test(every_disposition_has_a_name),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -12,6 +12,9 @@ static void comparison_without_case_is_ascii_only(void **state)
 {
     (void)state;
     assert_true(slice_equal_nocase(SLICE("StartTLS"), SLICE("STARTTLS")));
+    assert_true(slice_equal_nocase(SLICE("AZ"), SLICE("az")));
+    assert_false(slice_equal_nocase(SLICE("@"), SLICE("`")));
+    assert_true(slice_ends_nocase(SLICE("X"), SLICE("x")));
     assert_false(slice_equal_nocase(SLICE("\xC4"), SLICE("\xE4")));
     assert_false(slice_equal_nocase(SLICE("["), SLICE("{")));
     assert_false(slice_equal_nocase(SLICE("ab"), SLICE("abc")));
@@ -59,6 +62,23 @@ static void copy_refuses_what_a_c_string_cannot_hold(void **state)
     assert_false(slice_copy(SLICE("a\0b"), out, sizeof out));
     assert_string_equal(out, "");
     assert_true(slice_copy((struct slice){NULL, 0}, out, sizeof out));
+    assert_false(slice_copy(SLICE("\0"), out, sizeof out));
+    assert_false(slice_copy(SLICE(""), out, 0));
+}
+
+static void eight_bit_is_seen_at_any_place(void **state)
+{
+    (void)state;
+    for (size_t len = 0; len < 40; len++) {
+        char text[40];
+        memset(text, 'a', sizeof text);
+        assert_false(slice_has_8bit((struct slice){text, len}));
+        for (size_t at = 0; at < len; at++) {
+            text[at] = (char)0x80;
+            assert_true(slice_has_8bit((struct slice){text, len}));
+            text[at] = 'a';
+        }
+    }
 }
 
 static void number_takes_digits_up_to_the_maximum(void **state)
@@ -101,6 +121,7 @@ int main(void)
         cmocka_unit_test(trim_takes_white_space_at_both_ends_only),
         cmocka_unit_test(cut_walks_the_parts),
         cmocka_unit_test(copy_refuses_what_a_c_string_cannot_hold),
+        cmocka_unit_test(eight_bit_is_seen_at_any_place),
         cmocka_unit_test(number_takes_digits_up_to_the_maximum),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
