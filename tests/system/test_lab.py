@@ -71,19 +71,21 @@ class StandIn:
 def stand_in(world: Lab):
     dovecot = Dovecot(world.directory / "stand-in-dovecot",
                       {"alice@site.example": "pass word 1!", "bob@store.example": "x"})
-    dovecot.start()
+    certificate = world.certificate("stand-in")
     postfix = Postfix(world.directory / "stand-in", sink=("127.0.0.1", 2427))
     sasl = ("smtpd_sasl_auth_enable=yes", "smtpd_sasl_type=dovecot",
             f"smtpd_sasl_path={dovecot.auth_socket}", "smtpd_tls_auth_only=yes")
-    certificate = world.certificate("stand-in")
     postfix.listen(
         Listener(net.STAND_IN, "stand-in.example.org", certificate, sasl, port=587),
         Listener(net.STAND_IN, "stand-in.example.org", certificate, (*sasl, "smtpd_tls_wrappermode=yes"),
                  port=465))
-    postfix.start()
-    yield StandIn("stand-in.example.org", world.web_ca_file, postfix, dovecot)
-    postfix.stop()
-    dovecot.stop()
+    try:
+        dovecot.start()
+        postfix.start()
+        yield StandIn("stand-in.example.org", world.web_ca_file, postfix, dovecot)
+    finally:
+        postfix.stop()
+        dovecot.stop()
 
 
 @pytest.mark.parametrize("send, mechanism, port", [

@@ -41,7 +41,8 @@ class Lab:
 
     def stop(self) -> None:
         self.drop_servers()
-        self.mailbox.stop()
+        if hasattr(self, "mailbox"):
+            self.mailbox.stop()
         self.postfix.stop()
         self.dns.stop()
 
