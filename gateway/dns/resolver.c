@@ -104,7 +104,8 @@ static void hand_out(struct query *q, const struct dns_answer *answer)
     free(q);
 }
 
-static void hand_out_failure(struct query *q)
+/* A failure, or a name that libunbound does not even take for one. */
+static void hand_out_status(struct query *q)
 {
     struct dns_answer answer = {.status = q->status, .canonical = "", .detail = q->detail};
     if (q->status == DNS_NXDOMAIN) {
@@ -122,7 +123,7 @@ static void control_told(void *context, bool is_our_fault, const char *why)
         q->status = DNS_OUR_FAULT;
         snprintf(q->detail, sizeof q->detail, "%s", why);
     }
-    hand_out_failure(q);
+    hand_out_status(q);
 }
 
 /* Failed or bogus: the destination's doing only if the rest of DNS works for us. */
@@ -130,7 +131,7 @@ static void hand_out_doubtful(struct query *q)
 {
     struct dns *d = q->dns;
     if (q->ask == &d->control.ask || control_is_fresh(&d->control)) {
-        hand_out_failure(q);
+        hand_out_status(q);
         return;
     }
     TAILQ_INSERT_TAIL(&d->doubted, q, entry);
@@ -194,7 +195,11 @@ static void library_answered(void *context, int error, struct ub_result *result)
         raw.has_data = result->havedata;
     }
     q->status = dns_answer_status(&raw);
-    if (q->status == DNS_FAILED || q->status == DNS_BOGUS) {
+    if (error == UB_SYNTAX) {
+        /* Too long, or a label that is: what cannot be a name cannot exist. */
+        q->status = DNS_NXDOMAIN;
+        hand_out_status(q);
+    } else if (q->status == DNS_FAILED || q->status == DNS_BOGUS) {
         explain_failure(q, raw.error, result);
         hand_out_doubtful(q);
     } else {
@@ -203,9 +208,9 @@ static void library_answered(void *context, int error, struct ub_result *result)
     ub_resolve_free(result);
 }
 
-static void refuse(struct query *q, enum dns_status status, const char *why)
+static void refuse(struct query *q, const char *why)
 {
-    q->status = status;
+    q->status = DNS_OUR_FAULT;
     snprintf(q->detail, sizeof q->detail, "%s", why);
     TAILQ_INSERT_TAIL(&q->dns->refused, q, entry);
     arm(q->dns);
@@ -218,17 +223,14 @@ static void ask_library(void *context, struct dns_ask *ask)
     q->dns = d;
     q->ask = ask;
     if (d->is_broken) {
-        refuse(q, DNS_OUR_FAULT, "the resolver is broken");
+        refuse(q, "the resolver is broken");
         return;
     }
     q->deadline_ms = loop_now_ms(d->home) + GIVE_UP_MS;
     int error =
         ub_resolve_async(d->ctx, ask->name, ask->type, CLASS_IN, q, library_answered, &q->number);
-    if (error == UB_SYNTAX) {
-        /* Too long, or a label that is: what cannot be a name cannot exist. */
-        refuse(q, DNS_NXDOMAIN, "not a domain name");
-    } else if (error != 0) {
-        refuse(q, DNS_OUR_FAULT, ub_strerror(error));
+    if (error != 0) {
+        refuse(q, ub_strerror(error));
     } else {
         TAILQ_INSERT_TAIL(&d->asked, q, entry);
         arm(d);
@@ -258,7 +260,7 @@ static void time_is_up(void *context)
     struct query *q;
     while ((q = TAILQ_FIRST(&d->refused)) != NULL) {
         TAILQ_REMOVE(&d->refused, q, entry);
-        hand_out_failure(q);
+        hand_out_status(q);
     }
     while ((q = TAILQ_FIRST(&d->asked)) != NULL && q->deadline_ms <= loop_now_ms(d->home))
         give_up(q);
@@ -277,7 +279,7 @@ static void break_down(struct dns *d, int error)
     while ((q = TAILQ_FIRST(&d->asked)) != NULL) {
         TAILQ_REMOVE(&d->asked, q, entry);
         ub_cancel(d->ctx, q->number);
-        refuse(q, DNS_OUR_FAULT, "the resolver is broken");
+        refuse(q, "the resolver is broken");
     }
 }
 
