@@ -1,0 +1,178 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <cmocka.h>
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "queue/room.h"
+#include "tests/support/queue_desk.h"
+
+#define MIB ((uint64_t)1 << 20)
+
+static struct desk desk;
+
+static int setup(void **state)
+{
+    (void)state;
+    desk_open(&desk, 64 * MIB);
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    desk_close(&desk);
+    return 0;
+}
+
+/* An operation that writes one key, then does as it is told. */
+struct trial_op {
+    struct op op;
+    char key[8];
+    int failures; /* how often the engine shall refuse it; -1: always */
+    unsigned *runs;
+};
+
+static int run_trial(struct op *op, struct batch *b)
+{
+    struct trial_op *trial = (struct trial_op *)op;
+    ++*trial->runs;
+    int rc = store_put(b->txn, TABLE_META, slice_of(trial->key), SLICE("here"));
+    assert_int_equal(rc, 0);
+    if (trial->failures == 0)
+        return 0;
+    if (trial->failures > 0)
+        trial->failures--;
+    return -ENOSPC;
+}
+
+/* Holds the writer until the test has handed in a whole group. */
+struct gate_op {
+    struct op op;
+    bool *is_open;
+};
+
+static int run_gate(struct op *op, struct batch *b)
+{
+    (void)b;
+    while (!__atomic_load_n(((struct gate_op *)op)->is_open, __ATOMIC_SEQ_CST)) {
+        struct timespec pause = {0, 1000000};
+        nanosleep(&pause, NULL);
+    }
+    return 0;
+}
+
+static void close_gate(bool *is_open)
+{
+    *is_open = false;
+    struct gate_op *gate = op_new(sizeof *gate, run_gate, NULL, NULL, NULL);
+    gate->is_open = is_open;
+    writer_submit(desk.q, &gate->op);
+}
+
+static void submit(const char *key, int failures, bool is_durable, unsigned *runs,
+                   struct desk_answer *answer)
+{
+    struct trial_op *trial = op_new(sizeof *trial, run_trial, &desk.poster, desk_done, answer);
+    snprintf(trial->key, sizeof trial->key, "%s", key);
+    trial->failures = failures;
+    trial->op.is_durable = is_durable;
+    trial->runs = runs;
+    *runs = 0;
+    *answer = (struct desk_answer){0};
+    writer_submit(desk.q, &trial->op);
+}
+
+static bool has_key(const char *key)
+{
+    struct slice value;
+    struct txn *view = store_view(desk.q->store);
+    int rc = store_get(view, TABLE_META, slice_of(key), &value);
+    store_view_end(view);
+    return rc == 0;
+}
+
+static void what_piles_up_is_committed_together(void **state)
+{
+    struct desk_answer answers[3];
+    unsigned runs[3];
+    struct queue_status before, after;
+    bool is_open;
+    (void)state;
+    queue_status(desk.q, &before);
+    close_gate(&is_open);
+    struct timespec pause = {0, 20000000};
+    nanosleep(&pause, NULL); /* the gate is the first group alone */
+    submit("a", 0, false, &runs[0], &answers[0]);
+    submit("b", 0, false, &runs[1], &answers[1]);
+    submit("c", 0, false, &runs[2], &answers[2]);
+    __atomic_store_n(&is_open, true, __ATOMIC_SEQ_CST);
+    for (size_t i = 0; i < 3; i++)
+        assert_int_equal(desk_wait(&desk, &answers[i]), 0);
+    queue_status(desk.q, &after);
+    assert_int_equal(after.commits - before.commits, 2);
+}
+
+static void only_the_culprit_fails(void **state)
+{
+    struct desk_answer answers[3];
+    unsigned runs[3];
+    bool is_open;
+    (void)state;
+    close_gate(&is_open);
+    submit("a", 0, false, &runs[0], &answers[0]);
+    submit("b", -1, false, &runs[1], &answers[1]);
+    submit("c", 0, false, &runs[2], &answers[2]);
+    __atomic_store_n(&is_open, true, __ATOMIC_SEQ_CST);
+    assert_int_equal(desk_wait(&desk, &answers[0]), 0);
+    assert_int_equal(desk_wait(&desk, &answers[1]), -ENOSPC);
+    assert_int_equal(desk_wait(&desk, &answers[2]), 0);
+    assert_true(has_key("a"));
+    assert_false(has_key("b"));
+    assert_true(has_key("c"));
+    assert_string_equal(desk.last_event, "store-trouble");
+}
+
+static void a_durable_operation_is_tried_until_it_succeeds_and_told_once(void **state)
+{
+    struct desk_answer answers[2];
+    unsigned runs[2];
+    (void)state;
+    submit("a", 3, true, &runs[0], &answers[0]);
+    submit("b", 0, false, &runs[1], &answers[1]);
+    assert_int_equal(desk_wait(&desk, &answers[1]), 0); /* is not held up */
+    assert_false(answers[0].is_done);
+    assert_int_equal(desk_wait(&desk, &answers[0]), 0);
+    assert_in_range(runs[0], 4, 5);
+    assert_true(has_key("a"));
+    assert_int_equal(desk.event_count, 1);
+}
+
+static void closing_answers_even_what_can_not_be_committed(void **state)
+{
+    struct desk_answer answer;
+    unsigned runs;
+    (void)state;
+    submit("a", -1, true, &runs, &answer);
+    desk_reopen(&desk);
+    assert_true(answer.is_done);
+    assert_int_equal(answer.error, -EIO);
+    assert_false(has_key("a"));
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+    const struct CMUnitTest tests[] = {
+        TEST(what_piles_up_is_committed_together),
+        TEST(only_the_culprit_fails),
+        TEST(a_durable_operation_is_tried_until_it_succeeds_and_told_once),
+        TEST(closing_answers_even_what_can_not_be_committed),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
