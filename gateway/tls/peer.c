@@ -1,0 +1,239 @@
+#include "gateway/tls/peer.h"
+
+#include <openssl/err.h>
+#include <openssl/x509v3.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "gateway/tls/fault.h"
+
+enum { USAGE_DANE_TA = 2, USAGE_DANE_EE = 3, SELECTOR_MAX = 1, MATCHING_MAX = 2 };
+enum { PKIX_SECURITY_LEVEL = 2 }; /* 112 bits: RSA 2048, no SHA-1, as public CAs must */
+
+/* ---- before the handshake ---- */
+
+/* OpenSSL would use records of usage 0 and 1, which RFC 7672 section 3.1.3 does not. */
+static bool is_considered(const struct tlsa_record *r)
+{
+    return (r->usage == USAGE_DANE_TA || r->usage == USAGE_DANE_EE) &&
+           r->selector <= SELECTOR_MAX && r->matching <= MATCHING_MAX && r->len > 0 &&
+           r->len <= sizeof(r->data);
+}
+
+static bool add_record(struct tls_peer *p, SSL *ssl, const struct tlsa_record *r,
+                       struct tls_failure *failure)
+{
+    if (!is_considered(r))
+        return true;
+    ERR_clear_error();
+    int result = SSL_dane_tlsa_add(ssl, r->usage, r->selector, r->matching, r->data, r->len);
+    if (result < 0)
+        return tls_fault_ours(failure, "cannot use a TLSA record");
+    /* 0: a record that means nothing (wrong digest length, no certificate in it). */
+    ERR_clear_error();
+    p->usable += result > 0;
+    return true;
+}
+
+static bool ask_dane(struct tls_peer *p, SSL *ssl, const struct tls_client_options *o,
+                     struct tls_failure *failure)
+{
+    if (o->tlsa_count == 0)
+        return true;
+    p->is_dane_asked = true;
+    if (SSL_dane_enable(ssl, o->sni[0] ? o->sni : NULL) <= 0)
+        return tls_fault_ours(failure, "cannot use DANE");
+    SSL_set_hostflags(ssl, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
+    /* The first replaces the name that SSL_dane_enable() set. */
+    if ((o->dane_names[0] && SSL_set1_host(ssl, o->dane_names[0]) != 1) ||
+        (o->dane_names[1] && SSL_add1_host(ssl, o->dane_names[1]) != 1))
+        return tls_fault_ours(failure, "cannot use DANE");
+    for (size_t i = 0; i < o->tlsa_count; i++)
+        if (!add_record(p, ssl, &o->tlsa[i], failure))
+            return false;
+    return true;
+}
+
+bool tls_peer_ask(struct tls_peer *p, SSL *ssl, const struct tls_client_options *o,
+                  struct tls_failure *failure)
+{
+    for (size_t i = 0; i < COUNT_OF(p->pkix_names); i++)
+        if (o->pkix_names[i])
+            p->pkix_names[i] = xstrdup(o->pkix_names[i]);
+    ERR_clear_error();
+    if (o->sni[0] && SSL_set_tlsext_host_name(ssl, o->sni) != 1)
+        return tls_fault_ours(failure, "cannot set the server name");
+    SSL_set_app_data(ssl, p);
+    return ask_dane(p, ssl, o, failure);
+}
+
+void tls_peer_free(struct tls_peer *p)
+{
+    for (size_t i = 0; i < COUNT_OF(p->pkix_names); i++)
+        free(p->pkix_names[i]);
+    *p = (struct tls_peer){0};
+}
+
+/* ---- in the handshake ---- */
+
+int tls_peer_verify(X509_STORE_CTX *store, void *unused)
+{
+    SSL *ssl = X509_STORE_CTX_get_ex_data(store, SSL_get_ex_data_X509_STORE_CTX_idx());
+    const struct tls_peer *p = SSL_get_app_data(ssl);
+    (void)unused;
+    /* Nobody reads the result without records, and WebPKI has a look of its own. */
+    if (p->usable == 0)
+        X509_STORE_CTX_set_error(store, X509_V_OK);
+    else
+        (void)X509_verify_cert(store);
+    return 1;
+}
+
+/* ---- after it ---- */
+
+static bool is_our_fault(long error)
+{
+    return error == X509_V_ERR_OUT_OF_MEM || error == X509_V_ERR_STORE_LOOKUP ||
+           error == X509_V_ERR_INVALID_CALL || error == X509_V_ERR_UNSPECIFIED;
+}
+
+static bool verify_is_ours(struct tls_failure *failure, long error)
+{
+    failure->kind = TLS_FAILURE_OURS;
+    snprintf(failure->text, sizeof(failure->text), "cannot verify the certificate: %s",
+             X509_verify_cert_error_string(error));
+    ERR_clear_error();
+    return false;
+}
+
+static bool judge_dane(const struct tls_peer *p, SSL *ssl, struct tls_facts *facts,
+                       struct tls_failure *failure)
+{
+    long result = SSL_get_verify_result(ssl);
+    const char *why = "";
+    if (!p->is_dane_asked) {
+        facts->dane = TLS_DANE_NOT_ASKED;
+    } else if (p->usable == 0) {
+        facts->dane = TLS_DANE_NONE_USABLE;
+        why = "no usable TLSA record";
+    } else if (is_our_fault(result)) {
+        return verify_is_ours(failure, result);
+    } else if (result == X509_V_OK && SSL_get0_dane_authority(ssl, NULL, NULL) >= 0) {
+        facts->dane = TLS_DANE_MATCHED;
+    } else {
+        facts->dane = TLS_DANE_MISMATCHED;
+        why =
+            X509_verify_cert_error_string(result == X509_V_OK ? X509_V_ERR_DANE_NO_MATCH : result);
+    }
+    snprintf(facts->dane_error, sizeof(facts->dane_error), "%s", why);
+    return true;
+}
+
+/* 1 valid, 0 not (*result says why), negative: our fault. */
+static int verify_chain(SSL *ssl, X509 *leaf, int *result)
+{
+    X509_STORE *store = SSL_CTX_get_cert_store(SSL_get_SSL_CTX(ssl));
+    X509_STORE_CTX *x = X509_STORE_CTX_new();
+    int verdict = -1;
+    *result = X509_V_ERR_OUT_OF_MEM;
+    if (!x || X509_STORE_CTX_init(x, store, leaf, SSL_get_peer_cert_chain(ssl)) != 1 ||
+        X509_STORE_CTX_set_default(x, "ssl_server") != 1)
+        goto out;
+    X509_VERIFY_PARAM_set_auth_level(X509_STORE_CTX_get0_param(x), PKIX_SECURITY_LEVEL);
+    verdict = X509_verify_cert(x) == 1;
+    *result = X509_STORE_CTX_get_error(x);
+    if (!verdict && is_our_fault(*result))
+        verdict = -1;
+out:
+    X509_STORE_CTX_free(x);
+    return verdict;
+}
+
+/* RFC 8461 section 4.1 and RFC 6125: DNS-IDs alone, a wildcard only as the whole leftmost label. */
+static bool has_name(X509 *leaf, const char *name)
+{
+    return X509_check_host(leaf, name, 0,
+                           X509_CHECK_FLAG_NEVER_CHECK_SUBJECT |
+                               X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS,
+                           NULL) == 1;
+}
+
+/* Adds a name of the certificate to out, as far as it fits; unprintable octets become '?'. */
+static void append_name(char *out, size_t size, const ASN1_STRING *name)
+{
+    size_t len = strlen(out);
+    const unsigned char *from = ASN1_STRING_get0_data(name);
+    size_t name_len = (size_t)ASN1_STRING_length(name);
+    if (len + name_len + 3 > size)
+        return;
+    if (out[len - 1] != ' ') {
+        out[len++] = ',';
+        out[len++] = ' ';
+    }
+    for (size_t i = 0; i < name_len; i++)
+        out[len++] = from[i] > ' ' && from[i] < 0x7f ? (char)from[i] : '?';
+    out[len] = '\0';
+}
+
+/* The names that it does have are what its owner needs to see. */
+static void tell_names(X509 *leaf, char *out, size_t size)
+{
+    GENERAL_NAMES *names = X509_get_ext_d2i(leaf, NID_subject_alt_name, NULL, NULL);
+    int count = names ? sk_GENERAL_NAME_num(names) : 0;
+    snprintf(out, size, "hostname mismatch: the certificate is for ");
+    for (int i = 0; i < count; i++) {
+        const GENERAL_NAME *name = sk_GENERAL_NAME_value(names, i);
+        if (name->type == GEN_DNS)
+            append_name(out, size, name->d.dNSName);
+    }
+    if (out[strlen(out) - 1] == ' ')
+        snprintf(out, size, "hostname mismatch: the certificate names no host");
+    GENERAL_NAMES_free(names);
+}
+
+static bool judge_certificate(const struct tls_peer *p, SSL *ssl, X509 *leaf,
+                              struct tls_facts *facts, struct tls_failure *failure)
+{
+    int result;
+    int verdict = verify_chain(ssl, leaf, &result);
+    if (verdict < 0)
+        return verify_is_ours(failure, result);
+    if (verdict == 0) {
+        snprintf(facts->pkix_error, sizeof(facts->pkix_error), "%s",
+                 X509_verify_cert_error_string(result));
+        return true;
+    }
+    for (size_t i = 0; i < COUNT_OF(p->pkix_names); i++)
+        if (p->pkix_names[i] && has_name(leaf, p->pkix_names[i]))
+            facts->is_pkix_valid = true;
+    if (!facts->is_pkix_valid)
+        tell_names(leaf, facts->pkix_error, sizeof(facts->pkix_error));
+    return true;
+}
+
+static bool judge_pkix(const struct tls_peer *p, SSL *ssl, struct tls_facts *facts,
+                       struct tls_failure *failure)
+{
+    facts->is_pkix_valid = false;
+    facts->pkix_error[0] = '\0';
+    if (!p->pkix_names[0] && !p->pkix_names[1]) {
+        snprintf(facts->pkix_error, sizeof(facts->pkix_error), "not looked at");
+        return true;
+    }
+    X509 *leaf = SSL_get1_peer_certificate(ssl);
+    if (!leaf) {
+        snprintf(facts->pkix_error, sizeof(facts->pkix_error), "no certificate");
+        return true;
+    }
+    bool is_judged = judge_certificate(p, ssl, leaf, facts, failure);
+    X509_free(leaf);
+    ERR_clear_error();
+    return is_judged;
+}
+
+bool tls_peer_judge(const struct tls_peer *p, SSL *ssl, struct tls_facts *facts,
+                    struct tls_failure *failure)
+{
+    return judge_dane(p, ssl, facts, failure) && judge_pkix(p, ssl, facts, failure);
+}
