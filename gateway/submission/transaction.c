@@ -58,8 +58,6 @@ static struct command_error check_parameters(const struct session *s, const stru
 static struct command_error check_sender(struct session *s, const struct mail_command *m)
 {
     const struct address *from = &m->reverse_path;
-    if (s->listener->is_relay && !address_is_null(from) && !*address_domain(from))
-        return fault(501, STATUS(5, 1, 7), "The sender address has no domain");
     if (s->listener->is_relay)
         return (struct command_error){0};
     struct address user;
