@@ -159,13 +159,13 @@ static void an_aborted_message_leaves_nothing(void **state)
 
 static void copy_store(const char *from_directory, const char *to_directory)
 {
-    char path[200];
+    char path[512];
     size_t len;
     static char bytes[1 << 16];
-    snprintf(path, sizeof path, "%s/data.mdb", from_directory);
+    snprintf(path, sizeof path, "%.200s/data.mdb", from_directory);
     FILE *from = fopen(path, "rb");
     assert_int_equal(mkdir(to_directory, 0700), 0);
-    snprintf(path, sizeof path, "%s/data.mdb", to_directory);
+    snprintf(path, sizeof path, "%.200s/data.mdb", to_directory);
     FILE *to = fopen(path, "wb");
     assert_true(from && to);
     while ((len = fread(bytes, 1, sizeof bytes, from)) > 0)
@@ -179,7 +179,7 @@ static void the_sweep_removes_what_was_never_committed(void **state)
     struct queue_status status;
     struct desk_answer a = {0};
     struct desk later;
-    char path[200];
+    char path[512];
     (void)state;
     struct queue_incoming *in = queue_incoming_begin(desk.q, &desk.poster);
     char *content = desk_content(200000, 1);
@@ -346,7 +346,7 @@ static void a_second_opener_is_told_that_the_lock_is_held(void **state)
 static void files_are_for_the_owner_alone(void **state)
 {
     static const char *const names[] = {"lock", "data.mdb", "lock.mdb"};
-    char path[200];
+    char path[512];
     struct stat st;
     (void)state;
     snprintf(path, sizeof path, "%s/state", desk.directory);
