@@ -141,6 +141,9 @@ static struct guarantee_host facts_before(struct attempt *a, const struct net_ad
         .is_name_secure = a->is_name_secure,
         .is_literal = a->next_hop.target.kind == NEXT_HOP_LITERAL,
         .is_local_route = to && next_hop_is_local(&a->next_hop, to),
+        .is_smarthost = a->next_hop.route && strcmp(a->next_hop.route->pattern, "*") == 0,
+        .is_pkix_for_domain =
+            !a->is_name_secure, /* fill_tls_options() then asks for no other name */
         .tlsa = tlsa_fact(a->host.tlsa),
         .contact = GUARANTEE_UNTRIED,
         .tls = a->failed_tls,
