@@ -57,6 +57,22 @@ static void what_is_no_host_name_is_refused(void **state)
     }
 }
 
+static void a_label_has_at_most_63_octets(void **state)
+{
+    (void)state;
+    char wire[70] = {63};
+    char name[DOMAIN_SIZE];
+    memset(wire + 1, 'a', 64);
+    wire[64] = '\0';
+    struct slice in = {wire, 65};
+    assert_true(dns_read_name(&in, name));
+    wire[0] = 64;
+    wire[64] = 'a';
+    wire[65] = '\0';
+    in = (struct slice){wire, 66};
+    assert_false(dns_read_name(&in, name));
+}
+
 /* Labels of 62 octets, 63 with the length: four make 252, and the root label ends the name. */
 static size_t long_name(char *out, char last_label_len)
 {
@@ -151,6 +167,7 @@ int main(void)
         cmocka_unit_test(a_name_is_read_in_lower_case_without_trailing_dot),
         cmocka_unit_test(the_root_is_a_dot),
         cmocka_unit_test(what_is_no_host_name_is_refused),
+        cmocka_unit_test(a_label_has_at_most_63_octets),
         cmocka_unit_test(a_name_of_255_octets_is_the_longest),
         cmocka_unit_test(mx_rdata_is_a_preference_and_a_name_and_nothing_else),
         cmocka_unit_test(addresses_have_exactly_their_length),

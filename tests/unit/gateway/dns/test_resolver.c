@@ -151,6 +151,28 @@ static void a_cancelled_look_up_never_calls_back(void **state)
     teardown(&s);
 }
 
+static struct dns_question *other_question;
+
+static void found_and_cancels_the_other(void *context, const struct dns_mx *mx)
+{
+    found_mx(context, mx);
+    dns_cancel(other_question);
+}
+
+static void a_look_up_may_be_cancelled_while_its_result_is_on_the_way(void **state)
+{
+    (void)state;
+    struct scene s;
+    setup(&s);
+    /* Ending the resolver posts both results in one go; the first callback cancels the second. */
+    assert_non_null(dns_find_mx(s.dns, s.home, "example.org", found_and_cancels_the_other, &s));
+    other_question = dns_find_mx(s.dns, s.home, "example.net", found_mx, &s);
+    stop_in(&s, 50);
+    loop_run(s.home);
+    assert_int_equal(s.found, 1);
+    teardown(&s);
+}
+
 static void a_name_that_cannot_be_one_does_not_exist(void **state)
 {
     (void)state;
@@ -308,6 +330,7 @@ int main(void)
         cmocka_unit_test(freeing_tells_those_who_wait_that_it_is_our_fault),
         cmocka_unit_test(a_look_up_that_had_no_time_to_start_is_told_too),
         cmocka_unit_test(a_cancelled_look_up_never_calls_back),
+        cmocka_unit_test(a_look_up_may_be_cancelled_while_its_result_is_on_the_way),
         cmocka_unit_test(a_name_that_cannot_be_one_does_not_exist),
         cmocka_unit_test(many_loops_may_ask_and_cancel_while_the_resolver_ends),
     };
