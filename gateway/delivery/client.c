@@ -14,8 +14,9 @@ struct client {
     void *context;
     struct delivery_session *session; /* owned */
     struct stream *stream;            /* owned until its `closed`; NULL: gone, or never there */
-    struct loop_timer *wake;          /* owned */
-    struct tls_context *tls;          /* a reference */
+    struct loop *loop;                /* borrowed */
+    struct loop_later wake;
+    struct tls_context *tls; /* a reference */
     struct tls_client_options tls_options;
     struct tlsa_record *tlsa; /* owned */
     struct net_address to;
@@ -27,16 +28,15 @@ struct client {
     char address[NET_ADDRESS_SIZE];
 };
 
-/* --- lifetime ------------------------------------------------------------------------------------
- */
+/* ---- lifetime ---- */
 
-/* Nothing but the session may be asked about a client that was released, and nothing of it may go
- * while the stream still calls back. */
+/* Nothing but the session may be asked about a client that was released, and nothing of it may
+ * go while the stream still calls back. */
 static void free_when_done(struct client *c)
 {
     if (!c->is_released || c->stream)
         return;
-    loop_timer_free(c->wake);
+    loop_later_cancel(&c->wake);
     delivery_session_free(c->session);
     delivery_content_free(&c->content);
     tls_context_unref(c->tls);
@@ -55,8 +55,7 @@ static const char *keep(struct client *c, const char *text)
     return c->texts[c->text_count++] = xstrdup(text);
 }
 
-/* --- what the session says to the stream
- * ----------------------------------------------------------- */
+/* ---- what the session says to the stream ---- */
 
 static bool port_send(void *context, struct slice bytes)
 {
@@ -83,10 +82,16 @@ static enum delivery_content_step port_content(void *context, struct buffer *out
     return delivery_content_next(&c->content, out);
 }
 
+static void woken(void *context)
+{
+    struct client *c = context;
+    delivery_session_woken(c->session);
+}
+
 static void port_wake(void *context)
 {
     struct client *c = context;
-    loop_timer_start(c->wake, 0);
+    loop_later_start(c->loop, &c->wake, woken, c);
 }
 
 static void port_close(void *context, bool abort)
@@ -105,6 +110,7 @@ static void port_rested(void *context)
 static void port_sent(void *context)
 {
     struct client *c = context;
+    delivery_content_free(&c->content);
     c->handler->sent(c->context, c);
 }
 
@@ -126,8 +132,7 @@ static const struct delivery_session_port port = {
     .now = port_now,
 };
 
-/* --- what the stream says to the session
- * ----------------------------------------------------------- */
+/* ---- what the stream says to the session ---- */
 
 static void stream_opened(void *context)
 {
@@ -189,14 +194,7 @@ static const struct stream_handler stream_events = {
     .closed = stream_closed,
 };
 
-static void woken(void *context)
-{
-    struct client *c = context;
-    delivery_session_woken(c->session);
-}
-
-/* --- the interface -------------------------------------------------------------------------------
- */
+/* ---- the interface ---- */
 
 static void copy_tls_options(struct client *c, const struct tls_client_options *o)
 {
@@ -248,12 +246,7 @@ struct client *client_new(const struct client_options *o, const struct client_ha
 {
     static atomic_uint_fast64_t last_number;
     struct client *c = xalloc(sizeof *c);
-    *c = (struct client){.handler = handler, .context = context, .to = o->to};
-    c->wake = loop_timer_new(o->loop, woken, c);
-    if (!c->wake) {
-        free(c);
-        return NULL;
-    }
+    *c = (struct client){.handler = handler, .context = context, .loop = o->loop, .to = o->to};
     snprintf(c->number, sizeof c->number, "d%llx",
              (unsigned long long)atomic_fetch_add(&last_number, 1) + 1);
     c->tls = tls_context_ref(o->tls);

@@ -47,7 +47,7 @@ const char *step_doing(const struct delivery_session *s)
                                       : "waiting for the reply to DATA";
 }
 
-/* --- the end of a connection --- */
+/* ---- the end of a connection ---- */
 
 static enum state lose(struct delivery_session *s, enum loss loss, struct outcome why)
 {
@@ -74,7 +74,7 @@ enum state step_fail_ourselves(struct delivery_session *s, const char *why)
     return STATE_DEAD;
 }
 
-/* --- rest --- */
+/* ---- rest ---- */
 
 enum state step_rest(const struct delivery_session *s)
 {
@@ -89,6 +89,7 @@ static void end_transaction(struct delivery_session *s)
     free(s->parties);
     s->parties = NULL;
     s->party_count = 0;
+    buffer_free(&s->out); /* a resting connection holds no piece of the last message */
     s->pending = SENT;
 }
 
@@ -128,7 +129,7 @@ static enum state quit_reply(struct delivery_session *s, const struct reply *r)
     return STATE_DEAD;
 }
 
-/* --- the machine --- */
+/* ---- the machine ---- */
 
 static const struct row rows[STATE_COUNT] = {
     /* Waits: RFC 5321 section 4.5.3.2. */
@@ -267,7 +268,7 @@ static void hear(struct delivery_session *s, struct slice *in)
     }
 }
 
-/* --- events --- */
+/* ---- events ---- */
 
 void delivery_session_opened(struct delivery_session *s)
 {
@@ -392,7 +393,7 @@ void delivery_session_woken(struct delivery_session *s)
     tell(s);
 }
 
-/* --- what the owner asks for --- */
+/* ---- what the owner asks for ---- */
 
 /* Runs on behalf of the owner, who hears of the result later. */
 static void move_for_owner(struct delivery_session *s, enum state next)
@@ -495,7 +496,7 @@ void delivery_session_quit(struct delivery_session *s)
     move_for_owner(s, is_at_rest ? STATE_QUIT : STATE_DEAD);
 }
 
-/* --- looks --- */
+/* ---- looks ---- */
 
 enum client_state delivery_session_state(const struct delivery_session *s)
 {

@@ -347,8 +347,7 @@ static void play(const struct script *script, bool is_bytewise)
     tear_down(&f);
 }
 
-/* --- the scripts -------------------------------------------------------------------------------
- */
+/* ---- the scripts ---- */
 
 #define EHLO "EHLO client.example\r\n"
 #define GREETING                                                                                   \
@@ -1355,8 +1354,7 @@ static void script_test(void **state)
         play(script, true);
 }
 
-/* --- what no script shows ------------------------------------------------------------------------
- */
+/* ---- what no script shows ---- */
 
 static void play_all(struct fake *f, const struct step *steps, size_t count)
 {
