@@ -61,10 +61,12 @@ static void error_text(unsigned long code, char *out, size_t size)
         snprintf(out, size, "TLS library error %lx", code);
 }
 
+/* Of our own calls the first error is the cause ("no start line"); what is above it says "PEM lib".
+ */
 void tls_fault_text(char *out, size_t size)
 {
-    bool has_ours;
-    error_text(take_error(&has_ours), out, size);
+    error_text(ERR_get_error(), out, size);
+    ERR_clear_error();
 }
 
 bool tls_fault_ours(struct tls_failure *failure, const char *doing)

@@ -26,6 +26,7 @@ struct stream {
     bool is_closing; /* nothing but `closed` comes any more */
     bool is_paused;
     bool has_ended; /* `ended` was told */
+    bool owes_end;  /* the peer closed its side while the owner had asked for the rest again */
     bool owes_ticket;
     bool owes_drained;       /* swallowed during the handshake */
     SSL *ssl;                /* owned; NULL: CLEAR */
@@ -133,6 +134,12 @@ static bool may_offer(const struct stream *s)
            !s->has_ended;
 }
 
+/* The owner has left bytes and asked for them again: the end waits until it has them. */
+static bool is_owed_bytes(const struct stream *s)
+{
+    return s->kept.len > 0 && s->pump.next;
+}
+
 /* Offers bytes once; what is left stays in *in. False: TLS has begun meanwhile, and what was left
  * came in the clear: forget it (RFC 3207 section 4.2). */
 static bool offer_once(struct stream *s, struct slice *in)
@@ -212,7 +219,7 @@ static void move_secure(struct stream *s)
         explicit_bzero(plain, len); /* mail, passwords */
     }
     /* While the owner pauses the end waits, too: SSL_read() will say the same again. */
-    if (!may_offer(s))
+    if (!may_offer(s) || is_owed_bytes(s))
         return;
     if (step == TLS_STEP_CLOSED)
         tell_end(s, 0);
@@ -301,6 +308,8 @@ static void pump(void *context)
         feed(s, (struct slice){NULL, 0});
     if (may_read(s))
         conn_resume(s->conn);
+    if (s->owes_end && may_offer(s) && !is_owed_bytes(s))
+        tell_end(s, 0);
 }
 
 static void pump_later(struct stream *s)
@@ -331,6 +340,8 @@ static void on_ended(void *context, int error)
     struct stream *s = context;
     if (s->state == HANDSHAKE)
         handshake_cut(s, conn_error_text(error));
+    else if (error == 0 && is_owed_bytes(s))
+        s->owes_end = true;
     else
         tell_end(s, error);
 }
