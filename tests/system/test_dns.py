@@ -166,10 +166,15 @@ def test_a_resolver_to_forward_to_may_be_on_loopback(lab: Lab) -> None:
     assert events == ""
 
 
-def test_a_silent_name_server_is_given_up_after_twenty_seconds(lab: Lab) -> None:
-    answers, events = probe(lab, "mx:mx-silent.example", "mx:tls.example")
-    assert answers["mx:mx-silent.example"]["status"] == "failed"
-    assert int(answers["mx:mx-silent.example"]["took_ms"]) <= 22000
+def test_a_question_is_given_up_after_twenty_seconds(lab: Lab) -> None:
+    """Of itself libunbound ends its tries at one silent server a little earlier; many take it minutes."""
+    patient = lab.directory / "patient.conf"
+    patient.write_text(lab.dns.unbound_config.read_text() + "    unknown-server-time-limit: 40000\n")
+    answers, events = probe(lab, "mx:mx-silent.example", "mx:tls.example", config=str(patient))
+    silent = answers["mx:mx-silent.example"]
+    assert silent["status"] == "failed"
+    assert silent["detail"] == "MX look-up of mx-silent.example: no answer within 20 s"
+    assert 19000 <= int(silent["took_ms"]) <= 22000
     assert answers["mx:tls.example"]["status"] == "data"
     assert int(answers["mx:tls.example"]["took_ms"]) < 5000
     assert events == ""
