@@ -41,10 +41,10 @@ ssize_t pwrite(int fd, const void *data, size_t size, off_t offset)
     return rc;
 }
 
-ssize_t pwritev(int fd, const struct iovec *parts, int count, off_t offset)
+ssize_t writev(int fd, const struct iovec *parts, int count)
 {
     queue_crash_point("write");
-    ssize_t rc = syscall(SYS_pwritev, fd, parts, count, offset, 0);
+    ssize_t rc = syscall(SYS_writev, fd, parts, count);
     queue_crash_point("written");
     return rc;
 }

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "queue/room.h"
 #include "tests/support/queue_desk.h"
 
 #define MIB ((uint64_t)1 << 20)
@@ -438,6 +439,7 @@ static void nobody_takes_a_recipient_twice(void **state)
         pthread_join(takers[i].thread, NULL);
     for (size_t i = 0; i < CROWD; i++)
         assert_int_equal(seen[i], 1);
+    assert_int_equal(leases_count(desk.q->leases), 0);
     queue_status(desk.q, &status);
     assert_int_equal(status.messages, 0);
 }

@@ -7,7 +7,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "queue/room.h"
 #include "tests/support/queue_desk.h"
@@ -28,6 +31,53 @@ static int teardown(void **state)
     (void)state;
     desk_close(&desk);
     return 0;
+}
+
+/* A disk that is full when the test says so: LMDB's writes come here before the C library. */
+
+static bool is_disk_full;
+
+ssize_t pwrite(int fd, const void *data, size_t size, off_t offset)
+{
+    if (__atomic_load_n(&is_disk_full, __ATOMIC_SEQ_CST)) {
+        errno = ENOSPC;
+        return -1;
+    }
+    return syscall(SYS_pwrite64, fd, data, size, offset);
+}
+
+ssize_t writev(int fd, const struct iovec *parts, int count)
+{
+    if (__atomic_load_n(&is_disk_full, __ATOMIC_SEQ_CST)) {
+        errno = ENOSPC;
+        return -1;
+    }
+    return syscall(SYS_writev, fd, parts, count);
+}
+
+static void a_full_disk_refuses_mail_but_loses_no_outcome(void **state)
+{
+    static const char *const bob[] = {"bob@one.example"};
+    struct queue_recipient r;
+    struct queue_message m;
+    struct desk_answer a = {0};
+    uint64_t id, refused;
+    int64_t next;
+    (void)state;
+    assert_int_equal(desk_queue(&desk, "a@s.example", bob, 1, 100, 1000, &id), 0);
+    assert_int_equal(desk_take(&desk, 1000, &r, 1), 1);
+    __atomic_store_n(&is_disk_full, true, __ATOMIC_SEQ_CST);
+    struct queue_result result = desk_result(&r, DISPOSITION_HELD, QUEUE_REPORT_FAILURE, 2000);
+    queue_settle(desk.q, &result, 1, &desk.poster, desk_done, &a);
+    assert_int_equal(desk_queue(&desk, "a@s.example", bob, 1, 100, 1000, &refused), -ENOSPC);
+    assert_int_equal(queue_message_read(desk.q, refused, &m), -ENOENT);
+    assert_false(a.is_done);
+    assert_int_equal(desk_take(&desk, 5000, &r, 1), 0); /* the lease holds */
+    __atomic_store_n(&is_disk_full, false, __ATOMIC_SEQ_CST);
+    assert_int_equal(desk_wait(&desk, &a), 0);
+    assert_int_equal(queue_notices_due(desk.q, 2000, &refused, 1, &next), 1);
+    assert_int_equal(refused, id);
+    queue_recipient_clear(&r);
 }
 
 /* An operation that writes one key, then does as it is told. */
@@ -169,6 +219,7 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
+        TEST(a_full_disk_refuses_mail_but_loses_no_outcome),
         TEST(what_piles_up_is_committed_together),
         TEST(only_the_culprit_fails),
         TEST(a_durable_operation_is_tried_until_it_succeeds_and_told_once),
