@@ -51,7 +51,9 @@ struct client_handler {
 NODISCARD struct client *client_new(const struct client_options *o, const struct client_handler *handler, void *context);
 void client_set_handler(struct client *c, const struct client_handler *handler, void *context); /* a reused connection changes hands */
 enum client_state client_state(const struct client *c);
-/* The facts of this connection, as the judge wants them (answer NONE). A TLSA match that has outlived its TTL is no match any more. */
+/* The facts of this connection, as the judge wants them (answer NONE; TEMPORARY with its reply where EHLO under TLS was refused or never
+ * answered). A TLSA match that has outlived its TTL is no match any more, and the records are unknown from then on (tlsa ERROR).
+ * is_pkix_for_domain of the options says that all of pkix_names are the next-hop domain; here it says that one of them was valid. */
 struct guarantee_host client_facts(const struct client *c);
 const struct ehlo_facts *client_ehlo(const struct client *c); /* of the last EHLO */
 unsigned client_transactions(const struct client *c);         /* carried so far */

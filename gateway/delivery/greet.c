@@ -99,10 +99,8 @@ enum state greet_start_handshake(struct delivery_session *s)
 enum state greet_ehlo_again_reply(struct delivery_session *s, const struct reply *r)
 {
     if (r->code / 100 != 2) {
-        /* TLS is there and the host will not talk: for the recipients this is a temporary answer,
-         * which the owner reads from a dead connection with TLS established. */
         struct outcome why = step_replied(s, r);
-        step_set_cause(s, &why);
+        loss_before_ehlo_again(s, LOSS_GONE, &why);
         s->is_polite = !step_says_goodbye(r);
         return STATE_DEAD;
     }

@@ -89,6 +89,16 @@ void loss_after_end_of_data(struct delivery_session *s, enum loss loss, const st
     step_answer_all(s, GUARANTEE_ANSWER_UNDECIDED, why);
 }
 
+/* TLS is there and the host will not talk: temporary for all, also for who needs what the second
+ * EHLO would have offered. */
+void loss_before_ehlo_again(struct delivery_session *s, enum loss loss, const struct outcome *why)
+{
+    (void)loss;
+    step_set_cause(s, why);
+    s->facts.answer = GUARANTEE_ANSWER_TEMPORARY;
+    s->facts.reply = *why;
+}
+
 /* Nobody's answer depends on it. */
 void loss_later(struct delivery_session *s, enum loss loss, const struct outcome *why)
 {

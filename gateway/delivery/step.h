@@ -106,6 +106,7 @@ void loss_in_starttls(struct delivery_session *s, enum loss loss, const struct o
 void loss_at_rest(struct delivery_session *s, enum loss loss, const struct outcome *why);
 void loss_before_end_of_data(struct delivery_session *s, enum loss loss, const struct outcome *why);
 void loss_after_end_of_data(struct delivery_session *s, enum loss loss, const struct outcome *why);
+void loss_before_ehlo_again(struct delivery_session *s, enum loss loss, const struct outcome *why);
 void loss_later(struct delivery_session *s, enum loss loss, const struct outcome *why);
 
 /* greet.c */

@@ -25,6 +25,7 @@ struct script {
     enum client_state state;
     enum guarantee_contact contact;
     enum guarantee_tls tls;
+    enum guarantee_answer facts_answer;
     const char *cause; /* NULL: not looked at */
     /* What the judge makes of it for a recipient with `level`, and for one without. */
     enum guarantee_kind kind, kind_off;
@@ -318,7 +319,9 @@ static void check(struct fake *f)
     assert_int_equal(f->is_aborted, r->is_aborted);
     assert_int_equal(facts.contact, r->contact);
     assert_int_equal(facts.tls, r->tls);
-    assert_int_equal(facts.answer, GUARANTEE_ANSWER_NONE);
+    assert_int_equal(facts.answer, r->facts_answer);
+    if (facts.answer != GUARANTEE_ANSWER_NONE)
+        assert_string_equal(facts.reply.text, facts.cause.text);
     if (r->cause)
         assert_string_equal(facts.cause.text, r->cause);
     if (facts.cause.status.class)
@@ -851,17 +854,19 @@ static const struct script scripts[] = {
      .kind = GUARANTEE_ACCEPTABLE,
      .count = 1,
      .answers = {PERMANENT}},
-    {.claim = "ehlo_refused_after_tls_ends_the_connection_with_tls_established",
+    {.claim = "ehlo_refused_after_tls_is_temporary",
      .steps = {GREETING, OFFER, TLS, {"502 5.5.1 what\r\n", "QUIT\r\n"}},
      .state = CLIENT_DEAD,
      UNDER_TLS,
      .cause = "5.5.1 what",
+     .facts_answer = TEMPORARY,
      .kind = GUARANTEE_ACCEPTABLE},
-    {.claim = "lost_between_the_handshake_and_ehlo_keeps_tls_established",
+    {.claim = "lost_between_the_handshake_and_ehlo_is_temporary",
      .steps = {GREETING, OFFER, TLS, {"@gone", ""}},
      .state = CLIENT_DEAD,
      UNDER_TLS,
      .cause = "the host closed the connection while waiting for the reply to EHLO under TLS",
+     .facts_answer = TEMPORARY,
      .kind = GUARANTEE_ACCEPTABLE},
 
     /* Row "connection lost after acceptable TLS, before the end of data was sent". */
