@@ -71,10 +71,12 @@ void tls_fault_text(char *out, size_t size)
 
 bool tls_fault_ours(struct tls_failure *failure, const char *doing)
 {
-    char why[150];
-    tls_fault_text(why, sizeof(why));
+    char why[150] = "";
+    bool has_why = ERR_peek_error() != 0;
+    if (has_why)
+        tls_fault_text(why, sizeof(why));
     failure->kind = TLS_FAILURE_OURS;
-    snprintf(failure->text, sizeof(failure->text), "%s: %s", doing, why);
+    snprintf(failure->text, sizeof(failure->text), "%s%s%s", doing, has_why ? ": " : "", why);
     return false;
 }
 

@@ -45,6 +45,10 @@ static bool ask_dane(struct tls_peer *p, SSL *ssl, const struct tls_client_optio
     if (SSL_dane_enable(ssl, o->sni[0] ? o->sni : NULL) <= 0)
         return tls_fault_ours(failure, "cannot use DANE");
     SSL_set_hostflags(ssl, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
+    /* OpenSSL takes a name that begins with a dot for "any host below"; no domain begins so. */
+    if ((o->dane_names[0] && o->dane_names[0][0] == '.') ||
+        (o->dane_names[1] && o->dane_names[1][0] == '.'))
+        return tls_fault_ours(failure, "a name for DANE begins with a dot");
     /* The first replaces the name that SSL_dane_enable() set. */
     if ((o->dane_names[0] && SSL_set1_host(ssl, o->dane_names[0]) != 1) ||
         (o->dane_names[1] && SSL_add1_host(ssl, o->dane_names[1]) != 1))
@@ -150,13 +154,14 @@ out:
     return verdict;
 }
 
-/* RFC 8461 section 4.1 and RFC 6125: DNS-IDs alone, a wildcard only as the whole leftmost label. */
+/* RFC 8461 section 4.1 and RFC 6125: DNS-IDs alone, a wildcard only as the whole leftmost label.
+ * OpenSSL takes a name that begins with a dot for "any host below". */
 static bool has_name(X509 *leaf, const char *name)
 {
-    return X509_check_host(leaf, name, 0,
-                           X509_CHECK_FLAG_NEVER_CHECK_SUBJECT |
-                               X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS,
-                           NULL) == 1;
+    return name[0] != '.' && X509_check_host(leaf, name, 0,
+                                             X509_CHECK_FLAG_NEVER_CHECK_SUBJECT |
+                                                 X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS,
+                                             NULL) == 1;
 }
 
 /* Adds a name of the certificate to out, as far as it fits; unprintable octets become '?'. */
