@@ -168,6 +168,42 @@ static void what_piles_up_is_committed_together(void **state)
     assert_int_equal(after.commits - before.commits, 2);
 }
 
+/* Each fits alone; in one group only the first does. Of the other nothing may be left. */
+static void a_group_does_not_outgrow_the_limit(void **state)
+{
+    struct desk_answer answers[2] = {{0}};
+    struct queue_incoming *in[2];
+    struct queue_status status;
+    struct queue_message m;
+    uint64_t ids[2];
+    bool is_open;
+    (void)state;
+    desk_close(&desk);
+    desk_open(&desk, 400000);
+    char *content = desk_content(200000, 1);
+    close_gate(&is_open);
+    for (size_t i = 0; i < 2; i++) {
+        struct envelope e;
+        in[i] = queue_incoming_begin(desk.q, &desk.poster);
+        ids[i] = queue_incoming_id(in[i]);
+        assert_int_equal(queue_incoming_append(in[i], (struct slice){content, 200000}), 0);
+        envelope_init(&e);
+        (void)envelope_add(&e, "bob@one.example");
+        queue_incoming_commit(in[i], &e, 1, 1, desk_done, &answers[i]);
+    }
+    free(content);
+    __atomic_store_n(&is_open, true, __ATOMIC_SEQ_CST);
+    assert_int_equal(desk_wait(&desk, &answers[0]), 0);
+    assert_int_equal(desk_wait(&desk, &answers[1]), -ENOSPC);
+    assert_int_equal(queue_message_read(desk.q, ids[0], &m), 0);
+    queue_message_free(&m);
+    assert_int_equal(queue_message_read(desk.q, ids[1], &m), -ENOENT);
+    desk_reopen(&desk);
+    assert_int_equal(desk.event_count, 0); /* nothing to sweep */
+    queue_status(desk.q, &status);
+    assert_true(status.used_bytes < 300000);
+}
+
 static void only_the_culprit_fails(void **state)
 {
     struct desk_answer answers[3];
@@ -221,6 +257,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(a_full_disk_refuses_mail_but_loses_no_outcome),
         TEST(what_piles_up_is_committed_together),
+        TEST(a_group_does_not_outgrow_the_limit),
         TEST(only_the_culprit_fails),
         TEST(a_durable_operation_is_tried_until_it_succeeds_and_told_once),
         TEST(closing_answers_even_what_can_not_be_committed),
