@@ -45,6 +45,7 @@ void tls_context_unref(struct tls_context *c)
         return;
     SSL_CTX_free(c->ssl);
     SSL_CTX_free(c->anonymous);
+    tls_tickets_free(c->tickets); /* an SSL that still holds the SSL_CTX holds c, too */
     free(c);
 }
 
@@ -117,9 +118,15 @@ struct tls_context *tls_server_new(const struct tls_server_options *o, char *err
     SSL_CTX_set_timeout(ssl, SESSION_SECONDS);
     /* The stream asks for its one ticket itself, with the first thing it writes. */
     SSL_CTX_set_num_tickets(ssl, 0);
-    if (load_identity(ssl, o, error, error_size))
-        return context_new(true, ssl);
-    SSL_CTX_free(ssl);
+    struct tls_context *c = context_new(true, ssl);
+    if (!load_identity(ssl, o, error, error_size))
+        goto failed;
+    c->tickets = tls_tickets_new(ssl);
+    if (c->tickets)
+        return c;
+    complain(error, error_size, "TLS", "session tickets");
+failed:
+    tls_context_unref(c);
     return NULL;
 }
 

@@ -6,6 +6,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -13,6 +14,7 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "gateway/net/conn.h"
@@ -30,6 +32,8 @@ struct end {
     char pause_on; /* stop reading */
     const char *say_when_opened;
     bool echoes;
+    bool is_paused;
+    const char *answer; /* said on data */
 };
 
 struct pair {
@@ -54,8 +58,10 @@ static void event(struct end *e, char letter)
         if (e->len + 1 < sizeof(e->seen))
             e->seen[e->len++] = letter;
     assert_null(strchr(e->seen, 'c') && letter != 'c' ? "after closed" : NULL);
-    if (e->pause_on == letter)
+    if (e->pause_on == letter) {
         conn_pause(e->conn);
+        e->is_paused = true;
+    }
     if (e->close_on == letter || e->abort_on == letter) {
         char seen[sizeof(e->seen)];
         memcpy(seen, e->seen, sizeof(seen));
@@ -75,9 +81,12 @@ static void on_opened(void *context)
 static void on_data(void *context, struct slice bytes)
 {
     struct end *e = context;
+    assert_false(e->is_paused);
     assert_true(buffer_append(&e->got, bytes));
     if (e->echoes)
         assert_true(conn_write(e->conn, bytes));
+    if (e->answer)
+        assert_true(conn_write(e->conn, slice_of(e->answer)));
     event(e, 'd');
 }
 
@@ -170,19 +179,29 @@ static struct net_address loopback(uint16_t port)
     return a;
 }
 
+/* One that nobody has at the moment. */
+static uint16_t free_port(void)
+{
+    char error[200] = "";
+    struct net_address any = loopback(0);
+    struct sockaddr_in name;
+    socklen_t len = sizeof(name);
+    int fd = net_bind(&any, error, sizeof(error));
+    assert_true(fd >= 0);
+    assert_int_equal(getsockname(fd, (struct sockaddr *)&name, &len), 0);
+    close(fd);
+    return ntohs(name.sin_port);
+}
+
 static void begin(struct pair *p)
 {
-    static uint16_t port = 0;
     *p = (struct pair){.client.pair = p, .server.pair = p};
     p->loop = loop_new();
     assert_non_null(p->loop);
     buffer_init(&p->client.got, 16 << 20);
     buffer_init(&p->server.got, 16 << 20);
     p->timer = loop_timer_new(p->loop, on_timer, p);
-    /* A port of our own for each test: what lingers of the last one is not met again. */
-    if (port == 0)
-        port = (uint16_t)(20000 + getpid() % 20000);
-    p->address = loopback(++port);
+    p->address = loopback(free_port());
 }
 
 static void open_client(struct pair *p)
@@ -240,17 +259,18 @@ static void what_was_written_before_a_close_arrives(void **state)
     struct pair p;
     begin(&p);
     listen_at(&p, p.address);
-    char *much = xalloc(200001);
-    memset(much, 'x', 200000);
+    char *much = xalloc(900001);
+    memset(much, 'x', 900000);
     p.client.say_when_opened = much;
-    p.server.say_when_opened = "421 too busy";
-    p.server.close_on = 'o';
+    p.server.say_when_opened = "421 ";
+    p.server.answer = "too busy";
+    p.server.close_on = 'd'; /* with most of it unread: closing would reset */
     p.client.close_on = 'e';
     open_client(&p);
     run(&p);
     assert_got(&p.client, "421 too busy");
     assert_int_equal(p.client.error, 0);
-    assert_string_equal(p.server.seen, "oc");
+    assert_string_equal(p.server.seen, "owdc");
     free(much);
     finish(&p);
 }
@@ -454,6 +474,39 @@ static void accepting_goes_on_after_descriptors_were_out(void **state)
     finish(&p);
 }
 
+static int64_t now_ms(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+static void abort_server(struct pair *p)
+{
+    conn_close(p->server.conn, true);
+}
+
+static void a_close_does_not_wait_for_a_peer_that_has_gone(void **state)
+{
+    (void)state;
+    struct pair p;
+    begin(&p);
+    listen_at(&p, p.address);
+    char *much = xalloc(1000001);
+    memset(much, 'x', 1000000);
+    p.client.say_when_opened = much;
+    p.client.close_on = 'o';
+    p.server.pause_on = 'o';
+    p.on_timer = abort_server;
+    loop_timer_start(p.timer, 100);
+    open_client(&p);
+    int64_t from = now_ms();
+    run(&p);
+    assert_in_range(now_ms() - from, 50, 3000);
+    free(much);
+    finish(&p);
+}
+
 static void a_deadline_fires_once_and_moves(void **state)
 {
     (void)state;
@@ -463,12 +516,13 @@ static void a_deadline_fires_once_and_moves(void **state)
     p.client.close_on = 't';
     p.server.close_on = 'e';
     open_client(&p);
-    conn_set_deadline(p.client.conn, 10);
+    int64_t from = now_ms();
     conn_set_deadline(p.client.conn, 5000);
-    conn_set_deadline(p.client.conn, 20);
+    conn_set_deadline(p.client.conn, 10);
     conn_set_deadline(p.client.conn, -1);
     conn_set_deadline(p.client.conn, 60);
     run(&p);
+    assert_in_range(now_ms() - from, 60, 3000);
     assert_string_equal(p.client.seen, "otc");
     finish(&p);
 }
@@ -499,6 +553,7 @@ static const struct conn_handler writer = {
 
 static void resume_server(struct pair *p)
 {
+    p->server.is_paused = false;
     if (p->server.conn)
         conn_resume(p->server.conn);
     loop_timer_start(p->timer, 1);
@@ -607,6 +662,7 @@ int main(void)
         cmocka_unit_test(the_source_address_is_used),
         cmocka_unit_test(descriptors_that_are_out_are_our_own_fault),
         cmocka_unit_test(accepting_goes_on_after_descriptors_were_out),
+        cmocka_unit_test(a_close_does_not_wait_for_a_peer_that_has_gone),
         cmocka_unit_test(a_deadline_fires_once_and_moves),
         cmocka_unit_test(back_pressure_holds_the_writer_and_loses_nothing),
         cmocka_unit_test(the_write_ceiling_holds),

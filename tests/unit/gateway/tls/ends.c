@@ -4,6 +4,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <arpa/inet.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -144,9 +145,24 @@ static void on_timer(void *context)
     n->on_timer(n);
 }
 
+/* On the loopback, with a port that nobody has at the moment. */
+static struct net_address free_address(void)
+{
+    char error[200] = "";
+    struct net_address a;
+    struct sockaddr_in name;
+    socklen_t len = sizeof(name);
+    assert_true(net_address_parse(slice_of("127.0.0.1"), &a));
+    int fd = net_bind(&a, error, sizeof(error));
+    assert_true(fd >= 0);
+    assert_int_equal(getsockname(fd, (struct sockaddr *)&name, &len), 0);
+    close(fd);
+    a.port = ntohs(name.sin_port);
+    return a;
+}
+
 void ends_begin(struct ends *n, struct tls_context *server, struct tls_context *client)
 {
-    static uint16_t port = 0;
     *n = (struct ends){.server_tls = server, .client_tls = client, .expect = 2};
     n->client.ends = n->server.ends = n;
     n->server.is_server = true;
@@ -156,10 +172,7 @@ void ends_begin(struct ends *n, struct tls_context *server, struct tls_context *
     n->loop = loop_new();
     assert_non_null(n->loop);
     n->timer = loop_timer_new(n->loop, on_timer, n);
-    if (port == 0)
-        port = (uint16_t)(40000 + getpid() % 20000);
-    assert_true(net_address_parse(slice_of("127.0.0.1"), &n->address));
-    n->address.port = ++port;
+    n->address = free_address();
 }
 
 void ends_listen(struct ends *n)
