@@ -38,11 +38,11 @@ struct auth {
 static const struct {
     enum submission_mechanism mechanism;
     const char *name;
-    bool is_scram;
+    bool may_bind; /* a -PLUS is offered for this hash: its "y" would be false */
 } mechanisms[] = {
     {MECHANISM_SCRAM_SHA_256_PLUS, "SCRAM-SHA-256-PLUS", true},
     {MECHANISM_SCRAM_SHA_256, "SCRAM-SHA-256", true},
-    {MECHANISM_SCRAM_SHA_1, "SCRAM-SHA-1", true},
+    {MECHANISM_SCRAM_SHA_1, "SCRAM-SHA-1", false},
     {MECHANISM_PLAIN, "PLAIN", false},
     {MECHANISM_LOGIN, "LOGIN", false},
 };
@@ -252,7 +252,7 @@ struct auth *auth_begin(struct auth_library *l, enum submission_mechanism mechan
     }
     gsasl_session_hook_set(a->session, a);
     /* The property has to be there before the first step: only then is a false "y" refused. */
-    if (mechanisms[row_of(mechanism)].is_scram && binding &&
+    if (mechanisms[row_of(mechanism)].may_bind && binding &&
         set_base64(a->session, GSASL_CB_TLS_EXPORTER, binding, BINDING_LEN) != GSASL_OK) {
         auth_free(a);
         return NULL;

@@ -42,9 +42,9 @@ enum auth_result {
     AUTH_TROUBLE,   /* our own fault */
 };
 
-/* Begins an exchange. binding: 32 octets of tls-exporter (RFC 9266), NULL where the connection has
- * none; copied. It is wanted for SCRAM-SHA-256 too: a client that says "y" (you offered no binding)
- * when it was offered was robbed of the offer. NULL: our own fault. */
+/* Begins an exchange. binding: 32 octets of tls-exporter (RFC 9266), NULL where SCRAM-SHA-256-PLUS
+ * is not offered; copied. It is wanted for SCRAM-SHA-256 too: a client that says "y" (you offered
+ * no binding) when it was offered was robbed of the offer. NULL: our own fault. */
 NODISCARD struct auth *auth_begin(struct auth_library *l, enum submission_mechanism mechanism,
                                   const uint8_t *binding, const struct auth_directory *directory);
 void auth_free(struct auth *a); /* wipes what it held; NULL is fine */

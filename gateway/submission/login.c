@@ -69,8 +69,10 @@ enum state login_begin(struct session *s, struct slice rest)
         return s->state;
     }
     struct auth_directory directory = {find_account, s};
-    s->auth = auth_begin(s->options.auth_library, mechanism,
-                         s->tls.has_binding ? s->tls.binding : NULL, &directory);
+    /* Without the offer a "y" tells the truth. */
+    bool offers_binding = offered & MECHANISM_SCRAM_SHA_256_PLUS;
+    s->auth = auth_begin(s->options.auth_library, mechanism, offers_binding ? s->tls.binding : NULL,
+                         &directory);
     if (!s->auth)
         return trouble(s);
     rest = slice_trim(rest);

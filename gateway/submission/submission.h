@@ -25,7 +25,7 @@ struct submission_options {
     const struct event_sink *events;
 };
 NODISCARD struct submission *submission_new(const struct submission_options *o);
-/* Accepts on fd (bound, not listening yet or listening; a dup is taken) for settings->listeners[index]. 0 or negative errno. */
+/* Accepts on fd (as net_bind() gives it; a dup is taken) for settings->listeners[index]. 0 or negative errno. */
 NODISCARD int submission_listen(struct submission *s, int fd, size_t index);
 void submission_reload(struct submission *s, struct submission_settings *settings); /* for sessions that begin from now on; same listeners */
 /* Stops accepting; idle sessions get 421 at once, those in a transaction may finish within grace_ms. Then stopped(context): submission_free() is allowed. */

@@ -296,6 +296,26 @@ static void login_with_an_initial_response(void **state)
                         });
 }
 
+static void a_y_is_true_where_plus_is_not_configured(void **state)
+{
+    (void)state;
+    /* "y,,n=bob@example.org,r=abcdefgh" */
+    const char *line = "AUTH SCRAM-SHA-256 eSwsbj1ib2JAZXhhbXBsZS5vcmcscj1hYmNkZWZnaA==\r\n";
+    for (int has_plus = 0; has_plus < 2; has_plus++) {
+        struct fake_session f;
+        fake_session_init(&f);
+        f.settings->mechanisms =
+            MECHANISM_SCRAM_SHA_256 | (has_plus ? MECHANISM_SCRAM_SHA_256_PLUS : 0);
+        fake_session_start(&f, FAKE_SUBMISSIONS);
+        fake_session_say(&f, slice_of(EHLO));
+        fake_session_heard(&f);
+        fake_session_say(&f, slice_of(line));
+        assert_int_equal(
+            strncmp(fake_session_heard(&f), has_plus ? "535 5.7.8" : "334 ", has_plus ? 9 : 4), 0);
+        fake_session_free(&f);
+    }
+}
+
 static void lines_that_are_too_long_are_refused_whole(void **state)
 {
     (void)state;
@@ -941,6 +961,7 @@ int main(void)
         cmocka_unit_test(before_auth_no_mail),
         cmocka_unit_test(auth_exchanges_end_as_rfc_4954_says),
         cmocka_unit_test(login_with_an_initial_response),
+        cmocka_unit_test(a_y_is_true_where_plus_is_not_configured),
         cmocka_unit_test(lines_that_are_too_long_are_refused_whole),
         cmocka_unit_test(failed_logins_block_the_address),
         cmocka_unit_test(the_log_tells_who_but_never_what),
