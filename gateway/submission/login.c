@@ -127,7 +127,7 @@ enum state login_result(struct session *s)
     switch (auth_result(s->auth)) {
     case AUTH_MORE: {
         struct slice challenge = auth_challenge(s->auth);
-        reply_line(s, "334 %.*s", SLICE_ARG(challenge));
+        session_reply_line(s, "334 %.*s", SLICE_ARG(challenge));
         return STATE_ANSWER;
     }
     case AUTH_OK:

@@ -104,7 +104,7 @@ void reply(struct session *s, unsigned code, struct status status, const char *f
     PRINTF_LIKE(4, 5);
 void reply_error(struct session *s, struct command_error e);
 /* A line as it is, without CRLF, for replies of several lines. */
-void reply_line(struct session *s, const char *format, ...) PRINTF_LIKE(2, 3);
+void session_reply_line(struct session *s, const char *format, ...) PRINTF_LIKE(2, 3);
 /* Replies as reply() does and ends: the state to return. */
 enum state hang_up(struct session *s, unsigned code, struct status status, const char *text);
 const struct submission_settings *session_settings(const struct session *s);

@@ -71,7 +71,7 @@ static void put_line(struct session *s, struct slice text)
         panic("session: no room for a reply line of %zu octets", text.len);
 }
 
-void reply_line(struct session *s, const char *format, ...)
+void session_reply_line(struct session *s, const char *format, ...)
 {
     char line[AUTH_LINE_MAX];
     va_list arguments;
@@ -335,7 +335,7 @@ static enum state greet(struct session *s)
 {
     if (s->refusal.code != 0)
         return hang_up(s, s->refusal.code, s->refusal.status, s->refusal.text);
-    reply_line(s, "220 %s ESMTP", session_settings(s)->hostname);
+    session_reply_line(s, "220 %s ESMTP", session_settings(s)->hostname);
     return STATE_GREETED;
 }
 

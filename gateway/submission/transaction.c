@@ -214,7 +214,7 @@ enum state transaction_data(struct session *s, struct slice rest)
                                 .owns = owns,
                                 .context = s};
     t->receive = receive_new(&o);
-    reply_line(s, "354 End data with <CR><LF>.<CR><LF>");
+    session_reply_line(s, "354 End data with <CR><LF>.<CR><LF>");
     return STATE_DATA;
 }
 

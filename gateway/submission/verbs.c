@@ -44,7 +44,7 @@ static enum state act_helo(struct session *s, struct slice rest)
 {
     enum state next = act_hello(s, rest);
     if (rest.len > 0)
-        reply_line(s, "250 %s", session_settings(s)->hostname);
+        session_reply_line(s, "250 %s", session_settings(s)->hostname);
     return next;
 }
 
@@ -55,16 +55,16 @@ static enum state act_ehlo(struct session *s, struct slice rest)
         return next;
     char mechanisms[128];
     auth_mechanism_list(mechanisms_offered(s), mechanisms, sizeof mechanisms);
-    reply_line(s, "250-%s", session_settings(s)->hostname);
-    reply_line(s, "250-PIPELINING");
-    reply_line(s, "250-SIZE %" PRIu64, session_settings(s)->message_size);
+    session_reply_line(s, "250-%s", session_settings(s)->hostname);
+    session_reply_line(s, "250-PIPELINING");
+    session_reply_line(s, "250-SIZE %" PRIu64, session_settings(s)->message_size);
     if (offers_starttls(s))
-        reply_line(s, "250-STARTTLS");
+        session_reply_line(s, "250-STARTTLS");
     if (mechanisms[0])
-        reply_line(s, "250-AUTH %s", mechanisms);
-    reply_line(s, "250-ENHANCEDSTATUSCODES");
-    reply_line(s, "250-8BITMIME");
-    reply_line(s, "250 DSN");
+        session_reply_line(s, "250-AUTH %s", mechanisms);
+    session_reply_line(s, "250-ENHANCEDSTATUSCODES");
+    session_reply_line(s, "250-8BITMIME");
+    session_reply_line(s, "250 DSN");
     return next;
 }
 
@@ -166,7 +166,7 @@ static void refuse_without_tls(struct session *s)
 {
     const char *assistance = session_settings(s)->assistance;
     if (*assistance)
-        reply_line(s, "530-5.7.0 Must issue a STARTTLS command first");
+        session_reply_line(s, "530-5.7.0 Must issue a STARTTLS command first");
     reply(s, 530, STATUS(5, 7, 0), "%s",
           *assistance ? assistance : "Must issue a STARTTLS command first");
 }
