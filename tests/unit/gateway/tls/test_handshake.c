@@ -490,6 +490,41 @@ static void an_end_without_close_notify_is_an_end(void **state)
     ends_finish(&n);
 }
 
+static void play_notify_and_stay(struct peer *p, int fd)
+{
+    SSL *ssl = SSL_new(p->ctx);
+    SSL_set_fd(ssl, fd);
+    if (SSL_accept(ssl) == 1)
+        SSL_shutdown(ssl);
+    while (recv(fd, p->got, sizeof(p->got), 0) > 0)
+        continue;
+    SSL_free(ssl);
+}
+
+static void late_deadline(struct end *e, char letter)
+{
+    if (letter == 's')
+        stream_set_deadline(e->stream, 1000);
+}
+
+static void close_notify_is_an_end_by_itself(void **state)
+{
+    (void)state;
+    struct ends n;
+    struct peer p = {.play = play_notify_and_stay, .ctx = peer_ctx(true, TLS1_2_VERSION, 0, NULL)};
+    ends_begin(&n, NULL, client_tls);
+    n.client.on_event = late_deadline;
+    n.client.close_on = 'e';
+    n.expect = 1;
+    peer_start(&p, &n, true);
+    ends_connect(&n);
+    ends_run(&n);
+    peer_end(&p);
+    assert_int_equal(n.client.error, 0);
+    assert_null(strchr(n.client.seen, 't'));
+    ends_finish(&n);
+}
+
 static void play_garbage_inside(struct peer *p, int fd)
 {
     static const unsigned char record[] = {0x17, 3,  3,  0,  32, 1,  2,  3,  4,  5,  6,  7,  8,
@@ -553,7 +588,10 @@ static void clients_can_resume_while_the_ticket_keys_live(void **state)
         assert_true(resume(server_tls, &session, versions[i]));
         /* Sealed with the key before: accepted, and answered with a fresh ticket. */
         tls_tickets_age(server_tls->tickets, 13L * 3600);
+        SSL_SESSION *other = NULL;
+        assert_false(resume(server_tls, &other, versions[i]));
         assert_true(resume(server_tls, &session, versions[i]));
+        SSL_SESSION_free(other);
         tls_tickets_age(server_tls->tickets, 13L * 3600);
         assert_true(resume(server_tls, &session, versions[i]));
         tls_tickets_age(server_tls->tickets, 25L * 3600);
@@ -679,6 +717,7 @@ int main(void)
         cmocka_unit_test(bytes_that_are_no_tls_are_told),
         cmocka_unit_test(a_handshake_that_is_cut_is_no_alert),
         cmocka_unit_test(an_end_without_close_notify_is_an_end),
+        cmocka_unit_test(close_notify_is_an_end_by_itself),
         cmocka_unit_test(garbage_after_the_handshake_ends_with_words),
         cmocka_unit_test(clients_can_resume_while_the_ticket_keys_live),
         cmocka_unit_test(octets_may_come_one_at_a_time),

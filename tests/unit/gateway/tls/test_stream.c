@@ -271,8 +271,10 @@ static void over_the_ceiling_a_write_fails(void **state)
 
 static void pause_early(struct end *e, char letter)
 {
-    if (letter == 'o')
+    if (letter == 'o') {
         stream_pause(e->stream);
+        end_start_tls(e);
+    }
     if (letter == 's')
         loop_timer_start(e->ends->timer, 20);
 }
@@ -290,6 +292,7 @@ static void a_paused_owner_gets_its_handshake_and_no_data(void **state)
     ends_begin(&n, server_tls, client_tls);
     ends_listen(&n);
     n.client.say = "hello";
+    n.server.waits = true;
     n.server.on_event = pause_early;
     n.on_timer = resume_then;
     n.server.close_on = 'd';
