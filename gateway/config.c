@@ -373,6 +373,7 @@ static struct submission_settings *read_submission(struct reading *r, cfg_t *roo
     cfg_t *limits = cfg_getsec(root, "limits");
     cfg_t *tls = cfg_getsec(root, "tls");
     memcpy(s->hostname, r->config->hostname, sizeof s->hostname);
+    free(s->assistance);
     s->assistance = xstrdup(text(tls, "assistance"));
     s->mechanisms = mechanisms(root);
     s->default_level = r->config->default_level;
