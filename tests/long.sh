@@ -1,0 +1,55 @@
+# shellcheck shell=bash
+# The longer campaigns of `tests/run --long`; sourced by it. Each is bounded in time.
+seconds=${FUZZ_SECONDS:-60}
+
+fuzz_all() {
+    local target name good=0 bad=0
+    for target in build/fuzz/tests/fuzz_*; do
+        name=${target##*/fuzz_}
+        mkdir -p "$results/corpus.$name"
+        if "$target" -max_total_time="$seconds" -timeout=10 -rss_limit_mb=2048 -artifact_prefix="$results/$name-" \
+            "$results/corpus.$name" "tests/fuzz/corpus/$name" >"$results/fuzz.$name" 2>&1; then
+            good=$((good + 1))
+        else
+            bad=$((bad + 1))
+            tail -n 30 "$results/fuzz.$name"
+        fi
+        echo "fuzz $name: $(grep -oE 'Done [0-9]+ runs' "$results/fuzz.$name" || echo stopped)"
+    done
+    count "fuzzing" "$good" "$bad"
+}
+
+# Every unit test, and a daemon that worked, without a leak.
+valgrind_all() {
+    local program good=0 bad=0
+    for program in build/valgrind/tests/test_*; do
+        if timeout 600 valgrind -q --error-exitcode=99 --leak-check=full --errors-for-leak-kinds=definite,indirect \
+            "$program" >"$results/valgrind" 2>&1; then
+            good=$((good + 1))
+        else
+            bad=$((bad + 1))
+            echo "valgrind: ${program##*/}"
+            tail -n 25 "$results/valgrind"
+        fi
+    done
+    count "valgrind" "$good" "$bad"
+}
+
+etc/install-packages etc/packages-long || exit 1
+step "build (clang, libFuzzer)" build fuzz
+say "fuzzing, $seconds s each"
+fuzz_all
+step "build (TSan)" build tsan
+unit tsan
+SEALPOST_BUILD=$PWD/build/tsan system "system tests (TSan)" tests/system/run -q --no-header test_delivery.py test_queue.py
+export SYSTEM_TEST_KILLS=100
+system "a hundred kills" tests/system/run -q --no-header -n0 -s test_kill.py
+unset SYSTEM_TEST_KILLS
+step "build (valgrind)" build valgrind
+say "valgrind"
+valgrind_all
+SEALPOST_VALGRIND=1 SEALPOST_BUILD=$PWD/build/valgrind system "system tests (valgrind)" \
+    tests/system/run -q --no-header -n0 test_queue.py
+step "cppcheck" cppcheck --quiet --error-exitcode=1 --inline-suppr --std=c11 --enable=warning,portability \
+    --suppress=missingIncludeSystem -I . -DNODISCARD= mail queue bounce gateway
+step "clang-tidy" tests/lint/tidy.sh build/fuzz
