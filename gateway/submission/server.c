@@ -26,7 +26,7 @@ struct submission {
     struct auth_library *auth_library; /* owned */
     struct queue_poster poster;
     struct door *doors;     /* owned */
-    struct client *clients; /* owned, each until its stream is closed and its jobs are done */
+    struct client *clients; /* owned, each until its stream is closed */
     struct loop_timer *grace;
     bool is_stopping;
     void (*stopped)(void *context);
@@ -43,9 +43,7 @@ struct client {
     struct auth *hashing;                 /* borrowed from the session: a job is under way */
     bool is_held;                         /* by the session */
     bool is_full;                         /* too much is unsent */
-    bool is_committing;
-    bool is_finished; /* the session said finish */
-    bool is_closed;   /* the stream is gone */
+    bool is_finished;                     /* the session said finish */
 };
 
 /* ---- The end of a client, and of the house ---- */
@@ -60,11 +58,9 @@ static void check_stopped(struct submission *s)
     stopped(s->stopped_context);
 }
 
-/* The session's answers may still be on their way when the stream is gone. */
-static void client_free_if_done(struct client *c)
+/* The session says finish only when it waits for no answer, so nothing can come for it any more. */
+static void client_free(struct client *c)
 {
-    if (!c->is_closed || c->hashing || c->is_committing)
-        return;
     struct submission *s = c->owner;
     *c->link = c->next;
     if (c->next)
@@ -135,7 +131,6 @@ static void hash_done(void *context)
     struct client *c = context;
     c->hashing = NULL;
     session_auth_done(c->session);
-    client_free_if_done(c);
 }
 
 static bool do_hash(void *context, struct auth *a)
@@ -207,9 +202,7 @@ static bool do_message_is_behind(void *context)
 static void committed(void *context, int error)
 {
     struct client *c = context;
-    c->is_committing = false;
     session_committed(c->session, error);
-    client_free_if_done(c);
 }
 
 static void do_message_commit(void *context, struct envelope *envelope, int64_t arrived_at_ms,
@@ -218,7 +211,6 @@ static void do_message_commit(void *context, struct envelope *envelope, int64_t 
     struct client *c = context;
     struct queue_incoming *in = c->incoming;
     c->incoming = NULL;
-    c->is_committing = true;
     queue_incoming_commit(in, envelope, arrived_at_ms, due_at_ms, committed, c);
 }
 
@@ -296,9 +288,7 @@ static void on_deadline(void *context)
 
 static void on_closed(void *context)
 {
-    struct client *c = context;
-    c->is_closed = true;
-    client_free_if_done(c);
+    client_free(context);
 }
 
 static const struct stream_handler stream_events = {

@@ -91,7 +91,8 @@ static enum state act_starttls(struct session *s, struct slice rest)
               FIELD_NUMBER(KEY_SIZE, s->behind));
         return hang_up(s, 421, STATUS(4, 7, 0), "Data behind STARTTLS");
     }
-    transaction_end(s); /* RFC 3207 section 4.2: all that was said before is forgotten */
+    /* RFC 3207 section 4.2: what was said before is forgotten. There is no transaction here, and
+     * EHLO has to be said again. */
     reply(s, 220, STATUS(2, 0, 0), "Ready to start TLS");
     return STATE_HANDSHAKE;
 }

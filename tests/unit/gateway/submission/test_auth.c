@@ -156,6 +156,8 @@ static enum auth_result talk(const struct client *c)
             auth_run(a);
     }
     enum auth_result result = goes_on ? auth_result(a) : AUTH_MORE;
+    if (result == AUTH_OK)
+        assert_true(is_done); /* under SCRAM the server has to prove itself, too */
     remember(a);
     auth_free(a);
     buffer_free(&out);
