@@ -14,7 +14,8 @@
 /* What clients get: forward secrecy and authenticated encryption alone. The DHE lines are for
  * Windows 7 and 8 with an RSA certificate. */
 static const char server_ciphers[] = "ECDHE+AESGCM:ECDHE+CHACHA20:DHE+AESGCM:DHE+CHACHA20";
-static const char server_groups[] = "X25519:P-256:X448:P-384:P-521";
+static char server_groups[] = /* not const: OpenSSL's macro casts that away */
+    "X25519:P-256:X448:P-384:P-521";
 
 /* What we offer to MX hosts: all that is not broken, as Postfix does, because the other choice is
  * clear text or a stopped message. Level 0 is for hosts that sign with SHA-1 or have small keys;

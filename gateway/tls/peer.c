@@ -66,7 +66,9 @@ bool tls_peer_ask(struct tls_peer *p, SSL *ssl, const struct tls_client_options 
         if (o->pkix_names[i])
             p->pkix_names[i] = xstrdup(o->pkix_names[i]);
     ERR_clear_error();
-    if (o->sni[0] && SSL_set_tlsext_host_name(ssl, o->sni) != 1)
+    char name[DOMAIN_SIZE]; /* not const: OpenSSL's macro casts that away */
+    if (!slice_copy(slice_of(o->sni), name, sizeof(name)) ||
+        (name[0] && SSL_set_tlsext_host_name(ssl, name) != 1))
         return tls_fault_ours(failure, "cannot set the server name");
     SSL_set_app_data(ssl, p);
     return ask_dane(p, ssl, o, failure);
@@ -177,7 +179,7 @@ static void append_name(char *out, size_t size, const ASN1_STRING *name)
         out[len++] = ' ';
     }
     for (size_t i = 0; i < name_len; i++)
-        out[len++] = from[i] > ' ' && from[i] < 0x7f ? (char)from[i] : '?';
+        out[len++] = (char)(from[i] > ' ' && from[i] < 0x7f ? from[i] : '?');
     out[len] = '\0';
 }
 

@@ -330,7 +330,8 @@ static void weak_servers_are_spoken_to(void **state)
     struct peer p = {.play = play_tls,
                      .ctx =
                          peer_ctx(true, TLS1_2_VERSION, TLS1_2_VERSION, "ECDHE-ECDSA-AES128-SHA")};
-    assert_int_equal(SSL_CTX_set1_sigalgs_list(p.ctx, "ECDSA+SHA1"), 1);
+    char sha1[] = "ECDSA+SHA1";
+    assert_int_equal(SSL_CTX_set1_sigalgs_list(p.ctx, sha1), 1);
     ends_begin(&n, NULL, client_tls);
     client_meets(&n, &p);
     assert_string_equal(n.client.facts.cipher, "ECDHE-ECDSA-AES128-SHA");
