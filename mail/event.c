@@ -30,6 +30,8 @@ static const char *const names[] = {
     [KEY_REASON] = "reason",
     [KEY_ERROR] = "error",
     [KEY_FILE] = "file",
+    [KEY_COMMAND] = "command",
+    [KEY_UID] = "uid",
     [KEY_COUNT] = "count",
 };
 /* KEY_COUNT is a key like the others and the last one. */

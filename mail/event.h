@@ -40,7 +40,9 @@ enum event_key {
     KEY_REASON,
     KEY_ERROR,
     KEY_FILE,
-    KEY_COUNT, /* a number of things */
+    KEY_COMMAND, /* the administrator's, "user add" */
+    KEY_UID,     /* of the process that asked for it */
+    KEY_COUNT,   /* a number of things */
 };
 
 struct event_field {
