@@ -21,6 +21,7 @@
 #include "gateway/delivery/reporter.h"
 #include "gateway/dns/dns.h"
 #include "gateway/log.h"
+#include "gateway/submission/auth.h"
 #include "gateway/submission/submission.h"
 #include "mail/date.h"
 
@@ -220,6 +221,7 @@ static struct control_facts control_facts_of(struct gateway *g)
     return (struct control_facts){
         .default_level = g->config->default_level,
         .keeps_sha1 = g->config->keeps_sha1,
+        .prepare_password = auth_password_prepare,
         .started_at = g->started_at,
         .connections = count_connections,
         .context = g,

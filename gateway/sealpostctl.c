@@ -4,6 +4,7 @@
 
 #include "gateway/config.h"
 #include "gateway/control/control.h"
+#include "gateway/submission/auth.h"
 
 static int run(const char *file, bool wants_json, int argc, char **argv)
 {
@@ -18,7 +19,9 @@ static int run(const char *file, bool wants_json, int argc, char **argv)
         .state_directory = config->state_directory,
         .run_as = config->run_as,
         .queue_size = config->queue_size,
-        .facts = {.default_level = config->default_level, .keeps_sha1 = config->keeps_sha1},
+        .facts = {.default_level = config->default_level,
+                  .keeps_sha1 = config->keeps_sha1,
+                  .prepare_password = auth_password_prepare},
         .wants_json = wants_json,
     };
     int status = control_command(&client, argc, argv);

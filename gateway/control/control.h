@@ -13,7 +13,10 @@
 /* What commands need to know besides the store. Copied. */
 struct control_facts {
     enum level default_level;
-    bool keeps_sha1;    /* make SCRAM-SHA-1 verifiers, too */
+    bool keeps_sha1; /* make SCRAM-SHA-1 verifiers, too */
+    /* auth_password_prepare(): what a password is made before its verifiers are, by the same rules
+     * as when somebody logs in with it. Any thread. NULL: passwords cannot be set. */
+    bool (*prepare_password)(struct slice password, char *out, size_t size);
     int64_t started_at; /* wall clock seconds; 0: no daemon */
     unsigned (*connections)(
         void *context); /* open client and delivery connections; NULL: no daemon */

@@ -1,0 +1,117 @@
+/* guarantee.c - guarantee ADDRESS on | off | verified [--for 30m] [--locked]. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "gateway/control/answer.h"
+#include "gateway/control/duration.h"
+#include "mail/date.h"
+
+struct flag {
+    enum level level;
+    bool has_flag; /* false: back to guarantee.default_level */
+    bool is_locked;
+    int64_t for_ms; /* 0: for good */
+};
+
+static bool read_level(struct command *c, struct flag *f)
+{
+    const char *text = argument_text(c, "level");
+    f->has_flag = true;
+    if (text && strcmp(text, "on") == 0) {
+        f->level = LEVEL_ENCRYPT;
+        return true;
+    }
+    if (text && strcmp(text, "default") == 0) {
+        f->has_flag = false;
+        return true;
+    }
+    if (text && level_parse(slice_of(text), &f->level))
+        return true;
+    answer_error(c, EXIT_USAGE, "the guarantee is on, off or verified, not \"%s\"",
+                 text ? text : "");
+    return false;
+}
+
+static bool read_flag(struct command *c, struct flag *f)
+{
+    const char *text = argument_text(c, "for");
+    if (!argument_address(c, "address", &c->address) || !read_level(c, f))
+        return false;
+    f->is_locked = argument_flag(c, "locked");
+    if (text && (!duration_parse(slice_of(text), &f->for_ms) || f->for_ms < 1000)) {
+        answer_error(c, EXIT_USAGE, "--for wants a time such as 30m, not \"%s\"", text);
+        return false;
+    }
+    if (!f->has_flag && (f->is_locked || text)) {
+        answer_error(c, EXIT_USAGE, "default goes with neither --for nor --locked");
+        return false;
+    }
+    return true;
+}
+
+/* What is to come back after --for is what holds for good, never another --for. */
+static void raise(struct queue_account *a, const struct flag *f, enum level default_level)
+{
+    int64_t now = date_now();
+    bool was_for_a_while = a->level_until != 0;
+    bool had_flag = was_for_a_while ? a->back_has_flag : a->has_flag;
+    enum level had_level = was_for_a_while ? a->back_level : a->level;
+    bool was_locked = was_for_a_while ? a->back_is_locked : a->is_locked;
+    int64_t since;
+    enum level present = queue_account_level(a, default_level, now, &since, NULL);
+    a->has_flag = f->has_flag;
+    a->level = f->level;
+    a->is_locked = f->is_locked;
+    a->level_until = 0;
+    a->back_has_flag = false;
+    a->back_level = LEVEL_OFF;
+    a->back_is_locked = false;
+    /* The same level once more began when it began. */
+    bool is_same = since != 0 && f->has_flag && present == f->level;
+    a->level_since = is_same ? since : now;
+    if (f->for_ms == 0)
+        return;
+    a->level_until = now + f->for_ms / 1000;
+    a->back_has_flag = had_flag;
+    a->back_level = had_level;
+    a->back_is_locked = was_locked;
+}
+
+static void flag_stored(void *context, int error)
+{
+    struct command *c = context;
+    if (!command_resume(c))
+        return;
+    if (error == 0)
+        answer_user(c);
+    else if (error == -ENOENT)
+        answer_error(c, EXIT_REFUSED, "%s: no such user", c->address.text);
+    else
+        answer_queue_error(c, error);
+}
+
+static void set_in_turn(struct command *c)
+{
+    struct queue_account a = {0};
+    int error = queue_account_find(c->host->queue, &c->address, &a);
+    if (error == 0) {
+        raise(&a, c->state, c->facts.default_level);
+        command_wait(c);
+        queue_account_put(c->host->queue, &a, false, &c->host->poster, flag_stored, c);
+    } else if (error == -ENOENT) {
+        answer_error(c, EXIT_REFUSED, "%s: no such user", c->address.text);
+    } else {
+        answer_queue_error(c, error);
+    }
+    queue_account_clear(&a);
+}
+
+void guarantee_set(struct command *c)
+{
+    struct flag *f = xalloc(sizeof *f);
+    c->state = f;
+    c->free_state = free;
+    if (read_flag(c, f))
+        command_take_turn(c, set_in_turn);
+}

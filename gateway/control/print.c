@@ -1,0 +1,496 @@
+#include "gateway/control/print.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "gateway/control/answer.h"
+#include "gateway/control/duration.h"
+#include "gateway/control/table.h"
+#include "mail/domain.h"
+
+#define INDENT 4
+#define TEXT_SIZE 1400 /* a recipient's line: an address and a reason, and words around them */
+
+struct printing {
+    FILE *out;
+    const char *command;
+    bool with_unicode;
+    size_t count; /* of elements printed */
+    struct table table;
+};
+
+/* ---- values ---- */
+
+static const char *text_of(const json_t *object, const char *key)
+{
+    const char *text = json_string_value(json_object_get(object, key));
+    return text ? text : "";
+}
+
+static json_int_t number_of(const json_t *object, const char *key)
+{
+    return json_integer_value(json_object_get(object, key));
+}
+
+/* An address with its domain as people write it, where no label of it can be taken for another. */
+static const char *show_address(const struct printing *p, const char *text,
+                                char out[ADDRESS_SIZE * 2])
+{
+    char domain[ADDRESS_SIZE];
+    const char *at = strrchr(text, '@');
+    domain[0] = '\0';
+    if (p->with_unicode && at)
+        domain_to_unicode(at + 1, domain, sizeof domain);
+    if (domain[0])
+        snprintf(out, ADDRESS_SIZE * 2, "%.*s@%s", (int)(at - text), text, domain);
+    else
+        snprintf(out, ADDRESS_SIZE * 2, "%s", *text ? text : "<>");
+    return out;
+}
+
+#define TIME_SIZE 40
+/* "2026-11-22 15:28:50Z" */
+static const char *show_time(const json_t *object, const char *key, char out[TIME_SIZE])
+{
+    snprintf(out, TIME_SIZE, "%s", text_of(object, key));
+    char *t = strchr(out, 'T');
+    if (t)
+        *t = ' ';
+    return out;
+}
+
+#define SIZE_TEXT_SIZE 24
+static const char *show_size(json_int_t size, char out[SIZE_TEXT_SIZE])
+{
+    static const char *const units[] = {"KiB", "MiB", "GiB", "TiB"};
+    if (size < 1024) {
+        snprintf(out, SIZE_TEXT_SIZE, "%" PRId64 " B", (int64_t)size);
+        return out;
+    }
+    double value = (double)size / 1024;
+    size_t unit = 0;
+    for (; value >= 1024 && unit + 1 < COUNT_OF(units); unit++)
+        value /= 1024;
+    snprintf(out, SIZE_TEXT_SIZE, "%.1f %s", value, units[unit]);
+    return out;
+}
+
+/* "Guarantee:  encrypt" */
+static void print_pair(const struct printing *p, const char *name, const char *value)
+{
+    char line[TEXT_SIZE];
+    if (!*value)
+        return;
+    snprintf(line, sizeof line, "%-13s%s", name, value);
+    table_wrap(p->out, 0, 13, line);
+}
+
+/* ---- users and forwards ---- */
+
+static void join_aliases(const struct printing *p, const json_t *user, char *out, size_t size)
+{
+    const json_t *aliases = json_object_get(user, "aliases");
+    size_t len = 0;
+    out[0] = '\0';
+    for (size_t i = 0; i < json_array_size(aliases) && len < size; i++) {
+        char address[ADDRESS_SIZE * 2];
+        len += (size_t)snprintf(
+            out + len, size - len, "%s%s", i ? ", " : "",
+            show_address(p, json_string_value(json_array_get(aliases, i)), address));
+    }
+}
+
+static const char *lock_words(const json_t *user)
+{
+    return json_is_true(json_object_get(user, "guarantee_locked")) ? ", locked" : "";
+}
+
+static void print_user(struct printing *p, const json_t *user)
+{
+    char address[ADDRESS_SIZE * 2];
+    char aliases[TEXT_SIZE - 20];
+    char guarantee[TEXT_SIZE - 20];
+    char since[TIME_SIZE];
+    char until[TIME_SIZE];
+    char hold_back[DURATION_SIZE];
+    show_time(user, "guarantee_since", since);
+    show_time(user, "guarantee_until", until);
+    snprintf(guarantee, sizeof guarantee, "%s%s%s%s%s%s", text_of(user, "guarantee"),
+             lock_words(user), *since ? ", since " : "", since, *until ? ", until " : "", until);
+    join_aliases(p, user, aliases, sizeof aliases);
+    print_pair(p, "Address:", show_address(p, text_of(user, "address"), address));
+    print_pair(p, "Aliases:", aliases);
+    print_pair(p, "Guarantee:", guarantee);
+    print_pair(p, "Language:", text_of(user, "language"));
+    if (number_of(user, "hold_back_seconds") > 0)
+        print_pair(p, "Hold back:", duration_text(number_of(user, "hold_back_seconds"), hold_back));
+}
+
+static void print_user_row(struct printing *p, const json_t *user)
+{
+    static const char *const headings[] = {"ADDRESS", "GUARANTEE", "UNTIL", "ALIASES"};
+    char address[ADDRESS_SIZE * 2];
+    char aliases[TEXT_SIZE];
+    char guarantee[40];
+    char until[TIME_SIZE];
+    if (p->count == 0)
+        table_init(&p->table, headings, COUNT_OF(headings));
+    snprintf(guarantee, sizeof guarantee, "%.20s%s", text_of(user, "guarantee"), lock_words(user));
+    join_aliases(p, user, aliases, sizeof aliases);
+    table_add(&p->table,
+              (const char *const[]){show_address(p, text_of(user, "address"), address), guarantee,
+                                    show_time(user, "guarantee_until", until), aliases});
+}
+
+static void print_forward_row(struct printing *p, const json_t *forward)
+{
+    static const char *const headings[] = {"OWNER", "TARGET"};
+    char owner[ADDRESS_SIZE * 2];
+    char target[ADDRESS_SIZE * 2];
+    if (p->count == 0)
+        table_init(&p->table, headings, COUNT_OF(headings));
+    table_add(&p->table,
+              (const char *const[]){show_address(p, text_of(forward, "owner"), owner),
+                                    show_address(p, text_of(forward, "target"), target)});
+}
+
+static void print_forward(struct printing *p, const json_t *result)
+{
+    char owner[ADDRESS_SIZE * 2];
+    char target[ADDRESS_SIZE * 2];
+    char line[TEXT_SIZE];
+    snprintf(line, sizeof line, "%s %s a forward of %s",
+             show_address(p, text_of(result, "target"), target),
+             strcmp(p->command, "forward add") == 0 ? "is now" : "is no longer",
+             show_address(p, text_of(result, "owner"), owner));
+    table_wrap(p->out, 0, INDENT, line);
+}
+
+/* ---- messages ---- */
+
+static void print_state(const struct printing *p, const json_t *r)
+{
+    char address[ADDRESS_SIZE * 2];
+    char next[TIME_SIZE];
+    char line[TEXT_SIZE];
+    json_int_t attempts = number_of(r, "attempts");
+    int len = snprintf(line, sizeof line, "%s: %s", show_address(p, text_of(r, "address"), address),
+                       text_of(r, "state"));
+    if (attempts > 0)
+        len += snprintf(line + len, sizeof line - (size_t)len, ", %" PRId64 " attempt%s",
+                        (int64_t)attempts, attempts == 1 ? "" : "s");
+    if (*show_time(r, "next_attempt_at", next))
+        snprintf(line + len, sizeof line - (size_t)len, ", next %s", next);
+    table_wrap(p->out, INDENT, 2 * INDENT, line);
+    if (*text_of(r, "reason"))
+        table_wrap(p->out, 2 * INDENT, 2 * INDENT, text_of(r, "reason"));
+}
+
+static void print_held_notes(const struct printing *p, const json_t *r)
+{
+    const char *way = text_of(r, "release");
+    if (strcmp(way, "force") == 0)
+        table_wrap(p->out, 2 * INDENT, 2 * INDENT,
+                   "its domain publishes DANE or MTA-STS: release needs --force");
+    else if (strcmp(way, "refused") == 0)
+        table_wrap(p->out, 2 * INDENT, 2 * INDENT,
+                   "a policy or REQUIRETLS is the cause: only release --recheck is possible");
+    if (json_is_false(json_object_get(r, "notice")))
+        table_wrap(p->out, 2 * INDENT, 2 * INDENT, "nobody could be told of the stop by mail");
+}
+
+static void print_held(const struct printing *p, const json_t *r)
+{
+    char address[ADDRESS_SIZE * 2];
+    char line[TEXT_SIZE];
+    snprintf(line, sizeof line, "%s: %s %s", show_address(p, text_of(r, "address"), address),
+             text_of(r, "status"), text_of(r, "reason"));
+    table_wrap(p->out, INDENT, 2 * INDENT, line);
+    print_held_notes(p, r);
+}
+
+static void print_queue_element(struct printing *p, const json_t *m)
+{
+    char arrived[TIME_SIZE];
+    char size[SIZE_TEXT_SIZE];
+    char sender[ADDRESS_SIZE * 2];
+    char line[TEXT_SIZE];
+    const json_t *recipients = json_object_get(m, "recipients");
+    snprintf(line, sizeof line, "%s  %s  %s  from %s", text_of(m, "id"),
+             show_time(m, "arrived_at", arrived), show_size(number_of(m, "size"), size),
+             show_address(p, text_of(m, "sender"), sender));
+    table_wrap(p->out, 0, INDENT, line);
+    for (size_t i = 0; i < json_array_size(recipients); i++)
+        print_state(p, json_array_get(recipients, i));
+}
+
+static void print_held_element(struct printing *p, const json_t *m)
+{
+    char stopped[TIME_SIZE];
+    char expires[TIME_SIZE];
+    char size[SIZE_TEXT_SIZE];
+    char sender[ADDRESS_SIZE * 2];
+    char line[TEXT_SIZE];
+    const json_t *recipients = json_object_get(m, "recipients");
+    snprintf(line, sizeof line, "%s  stopped %s, kept until %s", text_of(m, "id"),
+             show_time(m, "stopped_at", stopped), show_time(m, "expires_at", expires));
+    table_wrap(p->out, 0, INDENT, line);
+    snprintf(line, sizeof line, "from %s, %s", show_address(p, text_of(m, "sender"), sender),
+             show_size(number_of(m, "size"), size));
+    table_wrap(p->out, INDENT, 2 * INDENT, line);
+    for (size_t i = 0; i < json_array_size(recipients); i++)
+        print_held(p, json_array_get(recipients, i));
+}
+
+static void print_detail(const struct printing *p, const char *name, const char *value)
+{
+    char line[TEXT_SIZE];
+    if (!*value)
+        return;
+    snprintf(line, sizeof line, "%s: %s", name, value);
+    table_wrap(p->out, 2 * INDENT, 3 * INDENT, line);
+}
+
+static void print_recipient_details(const struct printing *p, const json_t *r)
+{
+    char last[TIME_SIZE];
+    char expires[TIME_SIZE];
+    char host[TEXT_SIZE / 2];
+    char owner[ADDRESS_SIZE * 2];
+    const char *mx = text_of(r, "mx");
+    snprintf(host, sizeof host, "%s%s%s%s", mx, *text_of(r, "mx_address") ? "[" : "",
+             text_of(r, "mx_address"), *text_of(r, "mx_address") ? "]" : "");
+    print_detail(p, "guarantee", text_of(r, "guarantee"));
+    if (*text_of(r, "owner"))
+        print_detail(p, "of", show_address(p, text_of(r, "owner"), owner));
+    print_detail(p, "exemption", text_of(r, "exemption"));
+    print_detail(p, "last attempt", show_time(r, "last_attempt_at", last));
+    print_detail(p, "host", *mx ? host : "");
+    print_detail(p, "kept until", show_time(r, "expires_at", expires));
+    print_detail(p, "required", text_of(r, "required"));
+    if (*text_of(r, "evidence")) {
+        table_wrap(p->out, 2 * INDENT, 2 * INDENT, "what was seen:");
+        table_wrap(p->out, 3 * INDENT, 3 * INDENT, text_of(r, "evidence"));
+    }
+}
+
+static void print_message(struct printing *p, const json_t *m)
+{
+    char sender[ADDRESS_SIZE * 2];
+    char user[ADDRESS_SIZE * 2];
+    char arrived[TIME_SIZE];
+    char size[SIZE_TEXT_SIZE];
+    const json_t *recipients = json_object_get(m, "recipients");
+    bool is_held = strcmp(p->command, "held show") == 0;
+    print_pair(p, "ID:", text_of(m, "id"));
+    print_pair(p, "Sender:", show_address(p, text_of(m, "sender"), sender));
+    if (*text_of(m, "user"))
+        print_pair(p, "User:", show_address(p, text_of(m, "user"), user));
+    print_pair(p, "Came by:", text_of(m, "origin"));
+    print_pair(p, "Arrived:", show_time(m, "arrived_at", arrived));
+    print_pair(p, "Size:", show_size(number_of(m, "size"), size));
+    print_pair(p, "Envelope ID:", text_of(m, "envid"));
+    for (size_t i = 0; i < json_array_size(recipients); i++) {
+        const json_t *r = json_array_get(recipients, i);
+        fputc('\n', p->out);
+        if (is_held)
+            print_held(p, r);
+        else
+            print_state(p, r);
+        print_recipient_details(p, r);
+    }
+}
+
+static void print_released(struct printing *p, const json_t *result)
+{
+    const json_t *recipients = json_object_get(result, "recipients");
+    const char *mode = text_of(result, "mode");
+    const char *how = strcmp(mode, "recheck") == 0 ? "is tried again under the guarantee"
+                      : strcmp(mode, "force") == 0
+                          ? "is sent without the guarantee, whatever the destination publishes"
+                          : "is sent without the guarantee";
+    for (size_t i = 0; i < json_array_size(recipients); i++) {
+        char address[ADDRESS_SIZE * 2];
+        char line[TEXT_SIZE];
+        snprintf(line, sizeof line, "%s: mail to %s %s", text_of(result, "id"),
+                 show_address(p, json_string_value(json_array_get(recipients, i)), address), how);
+        table_wrap(p->out, 0, INDENT, line);
+    }
+}
+
+static void print_change(struct printing *p, const json_t *result)
+{
+    static const struct {
+        const char *command, *words;
+    } done[] = {
+        {"user remove", "is no user any more"},
+        {"queue retry", "is tried again now"},
+        {"queue remove", "is removed"},
+        {"held drop", "is dropped"},
+    };
+    char address[ADDRESS_SIZE * 2];
+    char line[TEXT_SIZE];
+    const char *what = text_of(result, "id");
+    if (*text_of(result, "address"))
+        what = show_address(p, text_of(result, "address"), address);
+    for (size_t i = 0; i < COUNT_OF(done); i++) {
+        if (strcmp(done[i].command, p->command) != 0)
+            continue;
+        snprintf(line, sizeof line, "%s %s", *what ? what : "all that waits", done[i].words);
+        table_wrap(p->out, 0, INDENT, line);
+    }
+}
+
+/* ---- status ---- */
+
+static void print_status(struct printing *p, const json_t *s)
+{
+    char line[TEXT_SIZE];
+    char text[DURATION_SIZE];
+    char used[SIZE_TEXT_SIZE];
+    char limit[SIZE_TEXT_SIZE];
+    if (json_is_true(json_object_get(s, "running")))
+        snprintf(line, sizeof line, "sealpost %s, running for %s", text_of(s, "version"),
+                 duration_text(number_of(s, "uptime_seconds"), text));
+    else
+        snprintf(line, sizeof line, "sealpost %s, not running", text_of(s, "version"));
+    table_wrap(p->out, 0, INDENT, line);
+    static const struct {
+        const char *name, *key, *what;
+    } counts[] = {
+        {"Queued:", "queued", "recipients not tried yet"},
+        {"Deferred:", "deferred", "recipients to be tried again"},
+        {"Held:", "held", "recipients stopped by the guarantee"},
+        {"Untold:", "held_without_notice", "of them nobody could be told of by mail"},
+        {"Messages:", "messages", "in the store"},
+        {"Connections:", "connections", "open"},
+    };
+    for (size_t i = 0; i < COUNT_OF(counts); i++) {
+        snprintf(line, sizeof line, "%" PRId64 " %s", (int64_t)number_of(s, counts[i].key),
+                 counts[i].what);
+        print_pair(p, counts[i].name, line);
+    }
+    snprintf(line, sizeof line, "%s of %s", show_size(number_of(s, "used_bytes"), used),
+             show_size(number_of(s, "limit_bytes"), limit));
+    print_pair(p, "Store:", line);
+}
+
+/* ---- answers ---- */
+
+static const struct form {
+    const char *command;
+    void (*print)(struct printing *p, const json_t *result);
+    const char *empty; /* of a listing: the words for an empty one */
+} forms[] = {
+    {"user add", print_user, NULL},
+    {"user set", print_user, NULL},
+    {"user list", print_user_row, "there are no users"},
+    {"user show", print_user, NULL},
+    {"user remove", print_change, NULL},
+    {"user alias", print_user, NULL},
+    {"user unalias", print_user, NULL},
+    {"guarantee", print_user, NULL},
+    {"forward add", print_forward, NULL},
+    {"forward remove", print_forward, NULL},
+    {"forward list", print_forward_row, "there are no forwards"},
+    {"queue list", print_queue_element, "the queue is empty"},
+    {"queue show", print_message, NULL},
+    {"queue retry", print_change, NULL},
+    {"queue remove", print_change, NULL},
+    {"held list", print_held_element, "nothing is held"},
+    {"held show", print_message, NULL},
+    {"held drop", print_change, NULL},
+    {"release", print_released, NULL},
+    {"status", print_status, NULL},
+};
+
+static const struct form *form_of(const char *command)
+{
+    for (size_t i = 0; i < COUNT_OF(forms); i++) {
+        if (strcmp(forms[i].command, command) == 0)
+            return &forms[i];
+    }
+    panic("no form for the answer of %s", command);
+}
+
+/* Elements are parsed one at a time: a listing of a million needs its text in memory, no tree. */
+static bool print_list(struct printing *p, const struct form *form, struct slice list)
+{
+    struct slice rest = slice_sub(list, 1, list.len - 2); /* between the brackets */
+    while (rest.len > 0) {
+        json_error_t error;
+        json_t *element =
+            json_loadb(rest.data, rest.len, JSON_DISABLE_EOF_CHECK | JSON_DECODE_ANY, &error);
+        if (!element)
+            return false;
+        form->print(p, element);
+        json_decref(element);
+        p->count++;
+        rest = slice_sub(rest, (size_t)error.position, rest.len);
+        if (rest.len > 0 && rest.data[0] != ',')
+            return false;
+        rest = slice_sub(rest, 1, rest.len);
+    }
+    if (p->table.columns > 0)
+        table_print(&p->table, p->out);
+    if (p->count == 0)
+        fprintf(p->out, "%s\n", form->empty);
+    table_free(&p->table);
+    return true;
+}
+
+static bool print_result(struct printing *p, struct slice result)
+{
+    const struct form *form = form_of(p->command);
+    if (form->empty)
+        return result.len >= 2 && result.data[0] == '[' && print_list(p, form, result);
+    json_t *value = json_loadb(result.data, result.len, 0, NULL);
+    if (value)
+        form->print(p, value);
+    bool is_whole = value != NULL;
+    json_decref(value);
+    return is_whole;
+}
+
+static int cut_short(FILE *errors)
+{
+    fputs("sealpostctl: the daemon broke off its answer; whether the command was carried out is "
+          "not known\n",
+          errors);
+    return EXIT_TEMPORARY;
+}
+
+static int print_error(struct slice answer, FILE *errors)
+{
+    json_t *value = json_loadb(answer.data ? answer.data : "", answer.len, 0, NULL);
+    const char *words = text_of(value, "error");
+    json_int_t status = number_of(value, "exit");
+    bool is_whole = *words && status > 0 && status < 256;
+    if (is_whole) {
+        fputs("sealpostctl: ", errors);
+        for (const char *c = words; *c; c++) /* one line, whatever a host has said */
+            fputc((unsigned char)*c < ' ' || *c == 0x7F ? '?' : *c, errors);
+        fputc('\n', errors);
+    }
+    json_decref(value);
+    return is_whole ? (int)status : cut_short(errors);
+}
+
+int print_answer(const char *command, struct slice answer, bool wants_json, bool with_unicode,
+                 FILE *out, FILE *errors)
+{
+    const struct slice front = SLICE("{\"ok\":true,\"result\":");
+    struct printing p = {.out = out, .command = command, .with_unicode = with_unicode};
+    json_wipes();
+    if (!slice_starts_nocase(answer, front))
+        return print_error(answer, errors);
+    if (!slice_ends_nocase(answer, SLICE("}\n")))
+        return cut_short(errors);
+    struct slice result = slice_sub(answer, front.len, answer.len - front.len - 2);
+    if (!wants_json)
+        return print_result(&p, result) ? EXIT_DONE : cut_short(errors);
+    fwrite(result.data, 1, result.len, out);
+    fputc('\n', out);
+    return EXIT_DONE;
+}

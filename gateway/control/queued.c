@@ -1,0 +1,71 @@
+/* queued.c - queue list, show, retry, remove. */
+#include <errno.h>
+#include <stdlib.h>
+
+#include "gateway/control/message.h"
+#include "mail/date.h"
+#include "queue/held.h"
+
+/* Messages read in one turn of the loop: a few milliseconds. */
+#define SLICE_MESSAGES 100
+
+static bool list_message(void *context, const struct queue_message *m,
+                         const struct queue_recipient *recipients, size_t count)
+{
+    struct command *c = context;
+    json_t *message = message_json(m, recipients, count, MESSAGE_QUEUE, false);
+    if (message)
+        answer_element(c, message);
+    return !c->is_over;
+}
+
+static void list_slice(struct command *c)
+{
+    c->after = queue_walk(c->host->queue, c->after, SLICE_MESSAGES, list_message, c);
+    if (c->after == 0)
+        answer_end_list(c);
+}
+
+void queue_list(struct command *c)
+{
+    command_begin_list(c, list_slice);
+}
+
+void queue_show(struct command *c)
+{
+    if (argument_id(c))
+        answer_message(c, MESSAGE_QUEUE);
+}
+
+static void message_changed(void *context, int error)
+{
+    struct command *c = context;
+    if (!command_resume(c))
+        return;
+    if (error == 0) {
+        json_t *result = json_object();
+        json_put(result, "id", c->id ? json_id(c->id) : json_null());
+        answer_ok(c, result);
+    } else if (error == -ENOENT) {
+        answer_error(c, EXIT_REFUSED, "%s: no such message", argument_text(c, "id"));
+    } else {
+        answer_queue_error(c, error);
+    }
+}
+
+void queue_retry_now(struct command *c)
+{
+    c->id = 0; /* all */
+    if (argument_text(c, "id") && !argument_id(c))
+        return;
+    command_wait(c);
+    queue_retry(c->host->queue, c->id, date_now_ms(), &c->host->poster, message_changed, c);
+}
+
+void queue_remove_message(struct command *c)
+{
+    if (!argument_id(c))
+        return;
+    command_wait(c);
+    queue_remove(c->host->queue, c->id, &c->host->poster, message_changed, c);
+}

@@ -1,0 +1,237 @@
+#include "gateway/control/usage.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "gateway/control/control.h"
+
+const struct usage usages[] = {
+    {
+        .command = "user add",
+        .synopsis = "ADDRESS --password-stdin [--language de|en] [--hold-back TIME]",
+        .help = "Makes a user. The password is read from standard input.",
+        .words = {"address"},
+        .required = 1,
+        .options = {{"--password-stdin", OPTION_PASSWORD, "password"},
+                    {"--language", OPTION_VALUE, "language"},
+                    {"--hold-back", OPTION_VALUE, "hold_back"}},
+    },
+    {
+        .command = "user set",
+        .synopsis = "ADDRESS [--password-stdin] [--language de|en] [--hold-back TIME]",
+        .help = "Changes a user: the password, the language of notices, or how long\n"
+                "new mail waits before it is first sent (0s: not at all).",
+        .words = {"address"},
+        .required = 1,
+        .options = {{"--password-stdin", OPTION_PASSWORD, "password"},
+                    {"--language", OPTION_VALUE, "language"},
+                    {"--hold-back", OPTION_VALUE, "hold_back"}},
+    },
+    {
+        .command = "user list",
+        .synopsis = "",
+        .help = "Lists all users with their guarantee.",
+    },
+    {
+        .command = "user show",
+        .synopsis = "ADDRESS",
+        .help = "Shows one user, found by his address or an alias.",
+        .words = {"address"},
+        .required = 1,
+    },
+    {
+        .command = "user remove",
+        .synopsis = "ADDRESS",
+        .help = "Removes a user with his aliases and forwards. Mail that he has sent\n"
+                "already stays in the queue.",
+        .words = {"address"},
+        .required = 1,
+    },
+    {
+        .command = "user alias",
+        .synopsis = "ADDRESS ALIAS",
+        .help = "Lets a user log in and send as ALIAS, too.",
+        .words = {"address", "alias"},
+        .required = 2,
+    },
+    {
+        .command = "user unalias",
+        .synopsis = "ADDRESS ALIAS",
+        .help = "Takes an alias away.",
+        .words = {"address", "alias"},
+        .required = 2,
+    },
+    {
+        .command = "guarantee",
+        .synopsis = "ADDRESS on|off|verified|default [--for TIME] [--locked]",
+        .help = "Sets what a user's mail must have: on, TLS to every recipient's host;\n"
+                "verified, TLS to an authenticated host (DANE or MTA-STS); default, what\n"
+                "the configuration says. Mail accepted before is not touched.\n"
+                "--for: returns to what it was by itself, say after 30m.\n"
+                "--locked: the user may not lower it.",
+        .words = {"address", "level"},
+        .required = 2,
+        .options = {{"--for", OPTION_VALUE, "for"}, {"--locked", OPTION_FLAG, "locked"}},
+    },
+    {
+        .command = "forward add",
+        .synopsis = "OWNER TARGET",
+        .help = "Exempts what OWNER's mail store sends on to TARGET from his guarantee.",
+        .words = {"owner", "target"},
+        .required = 2,
+    },
+    {
+        .command = "forward remove",
+        .synopsis = "OWNER TARGET",
+        .help = "Takes that exemption back.",
+        .words = {"owner", "target"},
+        .required = 2,
+    },
+    {
+        .command = "forward list",
+        .synopsis = "[OWNER]",
+        .help = "Lists the forwards of one user or of all.",
+        .words = {"owner"},
+    },
+    {
+        .command = "queue list",
+        .synopsis = "",
+        .help = "Lists all messages that wait, with the reason and the next attempt.",
+    },
+    {
+        .command = "queue show",
+        .synopsis = "ID",
+        .help = "Shows all that is known of one message.",
+        .words = {"id"},
+        .required = 1,
+    },
+    {
+        .command = "queue retry",
+        .synopsis = "[ID]",
+        .help = "Tries one message, or all that wait, again now.",
+        .words = {"id"},
+    },
+    {
+        .command = "queue remove",
+        .synopsis = "ID",
+        .help = "Removes a message without a notice to anybody.",
+        .words = {"id"},
+        .required = 1,
+    },
+    {
+        .command = "held list",
+        .synopsis = "[--user ADDRESS]",
+        .help = "Lists the messages that the guarantee stopped.",
+        .options = {{"--user", OPTION_VALUE, "user"}},
+    },
+    {
+        .command = "held show",
+        .synopsis = "ID",
+        .help = "Shows what was required and what each host of the recipient offered.",
+        .words = {"id"},
+        .required = 1,
+    },
+    {
+        .command = "held drop",
+        .synopsis = "ID",
+        .help = "Removes what is held of a message. The sender gets no further notice.",
+        .words = {"id"},
+        .required = 1,
+    },
+    {
+        .command = "release",
+        .synopsis = "ID [RECIPIENT ...] [--recheck | --force]",
+        .help = "Sends held mail without the guarantee, to all its held recipients or to\n"
+                "those named.\n"
+                "--recheck: tries again under the guarantee.\n"
+                "--force: although the destination publishes DANE or MTA-STS.",
+        .words = {"id"},
+        .required = 1,
+        .rest = "recipients",
+        .options = {{"--recheck", OPTION_MODE, "mode"}, {"--force", OPTION_MODE, "mode"}},
+    },
+    {
+        .command = "status",
+        .synopsis = "",
+        .help = "Shows how the gateway does.",
+    },
+};
+const size_t usage_count = COUNT_OF(usages);
+
+/* How many of the arguments name this command; 0: they do not. */
+static int words_matched(const struct usage *u, int argc, char **argv)
+{
+    const char *space = strchr(u->command, ' ');
+    size_t first = space ? (size_t)(space - u->command) : strlen(u->command);
+    if (argc < 1 || strlen(argv[0]) != first || memcmp(argv[0], u->command, first) != 0)
+        return 0;
+    if (!space)
+        return 1;
+    return argc > 1 && strcmp(argv[1], space + 1) == 0 ? 2 : 0;
+}
+
+const struct usage *usage_find(int argc, char **argv, int *used)
+{
+    for (size_t i = 0; i < COUNT_OF(usages); i++) {
+        *used = words_matched(&usages[i], argc, argv);
+        if (*used > 0)
+            return &usages[i];
+    }
+    return NULL;
+}
+
+static bool is_of_group(const struct usage *u, const char *word)
+{
+    size_t len = strlen(word);
+    return strncmp(u->command, word, len) == 0 && (u->command[len] == ' ' || !u->command[len]);
+}
+
+static void print_line(FILE *out, const struct usage *u)
+{
+    fprintf(out, "  %s%s%s\n", u->command, u->synopsis[0] ? " " : "", u->synopsis);
+}
+
+static void print_help(FILE *out, const struct usage *u)
+{
+    print_line(out, u);
+    for (const char *at = u->help; *at;) {
+        size_t len = strcspn(at, "\n");
+        fprintf(out, "      %.*s\n", (int)len, at);
+        at += len + (at[len] == '\n');
+    }
+}
+
+void control_usage(const char *command)
+{
+    bool is_found = false;
+    for (size_t i = 0; command && i < COUNT_OF(usages); i++) {
+        if (!is_of_group(&usages[i], command))
+            continue;
+        if (!is_found)
+            puts("usage: sealpostctl [-c FILE] [--json] COMMAND ...\n");
+        is_found = true;
+        print_help(stdout, &usages[i]);
+    }
+    if (is_found)
+        return;
+    puts("usage: sealpostctl [-c FILE] [--json] COMMAND ...\n");
+    for (size_t i = 0; i < COUNT_OF(usages); i++)
+        print_line(stdout, &usages[i]);
+    puts("\nTimes are a number and a unit: 30s, 15m, 4h, 5d.\n"
+         "sealpostctl --help COMMAND says more; so does sealpostctl(8).");
+}
+
+void usage_complain(const struct usage *u, const char *format, ...)
+{
+    va_list arguments;
+    fputs("sealpostctl: ", stderr);
+    va_start(arguments, format);
+    vfprintf(stderr, format, arguments);
+    va_end(arguments);
+    if (u)
+        fprintf(stderr, "\nusage: sealpostctl %s%s%s\n", u->command, u->synopsis[0] ? " " : "",
+                u->synopsis);
+    else
+        fputs("\nsealpostctl --help lists the commands\n", stderr);
+}
