@@ -124,12 +124,16 @@ static bool floods_and_then_reads(const struct house *h)
     int small = 16384;
     setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &small, sizeof small);
     setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &impatience, sizeof impatience);
-    for (ssize_t put = 1; put > 0 && sent<COUNT * 6U; sent += put> 0 ? (size_t)put : 0)
+    ssize_t put = 1;
+    while (put > 0 && sent < COUNT * 6U) {
         put = send(fd, noops + sent, COUNT * 6U - sent, MSG_NOSIGNAL);
+        sent += put > 0 ? (size_t)put : 0;
+    }
+    sleep(1); /* long enough for a server that does not mind to answer it all */
     setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
     while (is_good && heard < COUNT * 14U) {
         if (sent < COUNT * 6U) {
-            ssize_t put = send(fd, noops + sent, COUNT * 6U - sent, MSG_NOSIGNAL | MSG_DONTWAIT);
+            put = send(fd, noops + sent, COUNT * 6U - sent, MSG_NOSIGNAL | MSG_DONTWAIT);
             sent += put > 0 ? (size_t)put : 0;
         }
         ssize_t got = recv(fd, replies, sizeof replies, 0);
