@@ -62,7 +62,7 @@ static bool grow(struct buffer *b, size_t wanted)
     char *data = malloc(capacity + 1);
     if (!data)
         return false;
-    if (b->len > 0)
+    if (b->data)
         memcpy(data, b->data, b->len);
     size_t ceiling = b->ceiling, len = b->len;
     buffer_wipe_free(b);

@@ -3,7 +3,7 @@
 #include <string.h>
 
 #define LINE_MAX_OCTETS 4096
-#define REPLY_MAX_OCTETS (64 * 1024)
+#define REPLY_MAX_OCTETS ((size_t)64 * 1024)
 
 void reply_parser_init(struct reply_parser *p)
 {
