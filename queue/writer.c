@@ -132,6 +132,7 @@ static void answer_all(struct list *ops)
                              groups[i]->poster.context != op->poster.context))
             i++;
         if (i == count) {
+            /* NOLINTNEXTLINE(bugprone-sizeof-expression): the elements are pointers */
             groups = xrealloc(groups, ++count * sizeof *groups);
             groups[i] = xalloc(sizeof *groups[i]);
             groups[i]->poster = op->poster;
