@@ -176,10 +176,12 @@ static void hand_out_words(struct query *q, enum dns_status status, const struct
 
 static void explain_failure(struct query *q, int error, const struct ub_result *result)
 {
-    const char *why = ub_strerror(error);
-    if (q->status == DNS_BOGUS)
+    const char *why;
+    if (error != 0 || !result)
+        why = ub_strerror(error);
+    else if (q->status == DNS_BOGUS)
         why = result->why_bogus ? result->why_bogus : "validation failure";
-    else if (error == 0)
+    else
         why = dns_rcode_name(result->rcode);
     snprintf(q->detail, sizeof q->detail, "%s", why);
 }
@@ -199,7 +201,7 @@ static void library_answered(void *context, int error, struct ub_result *result)
         /* Too long, or a label that is: what cannot be a name cannot exist. */
         q->status = DNS_NXDOMAIN;
         hand_out_status(q);
-    } else if (q->status == DNS_FAILED || q->status == DNS_BOGUS) {
+    } else if (!result || q->status == DNS_FAILED || q->status == DNS_BOGUS) {
         explain_failure(q, raw.error, result);
         hand_out_doubtful(q);
     } else {
@@ -262,6 +264,7 @@ static void time_is_up(void *context)
         TAILQ_REMOVE(&d->refused, q, entry);
         hand_out_status(q);
     }
+    /* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): it is off the list before it is freed */
     while ((q = TAILQ_FIRST(&d->asked)) != NULL && q->deadline_ms <= loop_now_ms(d->home))
         give_up(q);
     arm(d);
