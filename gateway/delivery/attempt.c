@@ -1050,6 +1050,7 @@ struct attempt *attempt_new(const struct attempt_options *o)
     a->count = a->pending = o->count;
     a->to = xalloc(o->count * sizeof *a->to);
     a->slots = xalloc(o->count * sizeof *a->slots);
+    /* NOLINTNEXTLINE(bugprone-sizeof-expression): the elements are pointers */
     a->slot_of = xalloc(o->count * sizeof *a->slot_of);
     for (size_t i = 0; i < o->count; i++) {
         a->to[i].recipient = o->recipients[i];

@@ -95,6 +95,7 @@ void destination_free(struct destination *d)
         panic("destination %s is freed while in use", d->key);
     destination_close_idle(d, INT64_MAX);
     while (!TAILQ_EMPTY(&d->hosts))
+        /* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): it is off the list before it is freed */
         forget_host(d, TAILQ_FIRST(&d->hosts));
     forget_mx(d);
     free(d);
@@ -236,8 +237,8 @@ void destination_keep_idle(struct destination *d, struct client *client,
     i->expires_at = expires_at;
     i->closes_at_ms = now_ms + IDLE_MS;
     i->destination = d;
-    TAILQ_INSERT_HEAD(&d->idle, i,
-                      entry); /* the warmest is used first, so that the rest can close */
+    /* The warmest is used first, so that the rest can close. */
+    TAILQ_INSERT_HEAD(&d->idle, i, entry);
     d->idle_count++;
     client_set_handler(client, &handler, i);
 }

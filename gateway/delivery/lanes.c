@@ -65,6 +65,7 @@ void lanes_wait(struct lanes *l, struct lane *lane, int64_t due_at_ms)
         panic("lane %s waits twice", lane->key.domain);
     if (l->count == l->capacity) {
         l->capacity = l->capacity ? 2 * l->capacity : 64;
+        /* NOLINTNEXTLINE(bugprone-sizeof-expression): the elements are pointers */
         l->heap = xrealloc(l->heap, l->capacity * sizeof *l->heap);
     }
     lane->due_at_ms = due_at_ms;

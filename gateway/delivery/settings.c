@@ -110,7 +110,7 @@ static size_t fit(const char *pattern, const char *domain)
         return 1;
     if (!domain_matches(pattern, domain))
         return 0;
-    return pattern[0] == '.' ? 1 + strlen(pattern) : 2 * DOMAIN_SIZE;
+    return pattern[0] == '.' ? 1 + strlen(pattern) : 2 * (size_t)DOMAIN_SIZE;
 }
 
 const struct delivery_route *delivery_route_for(const struct delivery_settings *s,
