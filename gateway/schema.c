@@ -9,7 +9,8 @@
 
 #define SECOND ((int64_t)1000)
 #define HOUR (3600 * SECOND)
-#define YEAR (366 * 24 * HOUR)
+#define DAY (24 * HOUR)
+#define YEAR (366 * DAY)
 #define BLOCKED                                                                                    \
     "127.0.0.0/8, 0.0.0.0/8, 169.254.0.0/16, 224.0.0.0/4, ::/128, ::1/128, fe80::/10, ff00::/8"
 #define TLS_WORDS "none|may|encrypt|dane|verify"
@@ -148,8 +149,7 @@ static bool parse_with_unit(struct slice in, const char *units, const uint64_t *
 
 bool schema_duration(struct slice in, int64_t *ms)
 {
-    static const uint64_t factors[] = {1000, 60 * 1000, 3600 * 1000, 24 * 3600 * 1000,
-                                       7 * 24 * 3600 * 1000};
+    static const uint64_t factors[] = {SECOND, 60 * SECOND, HOUR, DAY, 7 * DAY};
     uint64_t value;
     if (!parse_with_unit(in, "smhdw", factors, &value))
         return false;
