@@ -53,6 +53,8 @@ static void error_text(unsigned long code, char *out, size_t size)
     const char *reason = ERR_reason_error_string(code);
     if (is_alert(code))
         alert_text(ERR_GET_REASON(code) - ALERT_REASONS, out, size);
+    else if (ERR_GET_LIB(code) == ERR_LIB_SSL && ERR_GET_REASON(code) == SSL_R_VERSION_TOO_LOW)
+        snprintf(out, size, "unsupported protocol"); /* SSL 3, the same to everybody else */
     else if (ERR_SYSTEM_ERROR(code))
         snprintf(out, size, "%s", strerrordesc_np((int)ERR_GET_REASON(code)));
     else if (reason)

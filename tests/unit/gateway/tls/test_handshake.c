@@ -366,6 +366,33 @@ static void play_words(struct peer *p, int fd)
         continue;
 }
 
+static void play_ssl_3(struct peer *p, int fd)
+{
+    static const unsigned char hello[] = {
+        0x16, 3, 0, 0, 45, 1, 0, 0, 41, 3,  0,                      /* ClientHello */
+        1,    2, 3, 4, 5,  6, 7, 8, 9,  10, 11, 12, 13, 14, 15, 16, /* random */
+        1,    2, 3, 4, 5,  6, 7, 8, 9,  10, 11, 12, 13, 14, 15, 16,
+        0,    0, 2, 0, 5,  1, 0, /* no session, one cipher, no compression */
+    };
+    unsigned char answer[64];
+    if (send(fd, hello, sizeof(hello), 0) > 0 && recv(fd, answer, sizeof(answer), 0) == 7 &&
+        answer[0] == 21)
+        snprintf(p->got, sizeof(p->got), "alert");
+}
+
+static void a_client_of_ssl_3_is_refused_in_the_same_words(void **state)
+{
+    (void)state;
+    struct ends n;
+    struct peer p = {.play = play_ssl_3};
+    ends_begin(&n, server_tls, NULL);
+    n.server.abort_on = 'f';
+    server_meets(&n, &p);
+    assert_failure(&n.server, TLS_FAILURE_HANDSHAKE, "unsupported protocol");
+    assert_string_equal(p.got, "alert");
+    ends_finish(&n);
+}
+
 static void bytes_that_are_no_tls_are_told(void **state)
 {
     (void)state;
@@ -715,6 +742,7 @@ int main(void)
         cmocka_unit_test(without_extended_master_secret_there_is_no_binding),
         cmocka_unit_test(weak_servers_are_spoken_to),
         cmocka_unit_test(a_server_without_certificate_serves_where_nobody_asks_for_one),
+        cmocka_unit_test(a_client_of_ssl_3_is_refused_in_the_same_words),
         cmocka_unit_test(bytes_that_are_no_tls_are_told),
         cmocka_unit_test(a_handshake_that_is_cut_is_no_alert),
         cmocka_unit_test(an_end_without_close_notify_is_an_end),
