@@ -50,7 +50,8 @@ size_t conn_unsent(const struct conn *c);
 void conn_pause(struct conn *c); /* stop reading (back-pressure); an accepted or connected conn
                                     reads from the start */
 void conn_resume(struct conn *c);
-void conn_set_deadline(struct conn *c, int64_t in_ms); /* replaces the last; negative: none */
+/* Replaces the last; negative: none. Counted from the start of this loop turn (loop_now_ms()). */
+void conn_set_deadline(struct conn *c, int64_t in_ms);
 /* Sends what is unsent (for at most 5 s), then closes its side, discards what still comes for at
  * most a second (closing with unread bytes would reset the connection and could take our last reply
  * with it), then is gone. With abort (true) drops all and resets. A second call with abort hastens

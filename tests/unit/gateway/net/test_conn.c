@@ -522,7 +522,8 @@ static void a_deadline_fires_once_and_moves(void **state)
     conn_set_deadline(p.client.conn, -1);
     conn_set_deadline(p.client.conn, 60);
     run(&p);
-    assert_in_range(now_ms() - from, 60, 3000);
+    /* The loop's clock stands still within a turn, so by ours it may be a little early. */
+    assert_in_range(now_ms() - from, 50, 3000);
     assert_string_equal(p.client.seen, "otc");
     finish(&p);
 }
