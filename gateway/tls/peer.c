@@ -212,8 +212,8 @@ static bool judge_certificate(const struct tls_peer *p, SSL *ssl, X509 *leaf,
         return true;
     }
     for (size_t i = 0; i < COUNT_OF(p->pkix_names); i++)
-        if (p->pkix_names[i] && has_name(leaf, p->pkix_names[i]))
-            facts->is_pkix_valid = true;
+        facts->has_pkix_name[i] = p->pkix_names[i] && has_name(leaf, p->pkix_names[i]);
+    facts->is_pkix_valid = facts->has_pkix_name[0] || facts->has_pkix_name[1];
     if (!facts->is_pkix_valid)
         tell_names(leaf, facts->pkix_error, sizeof(facts->pkix_error));
     return true;

@@ -34,6 +34,7 @@ struct tls_facts {
     char dane_error[160]; /* why DANE did not match, "" */
     char pkix_error[160]; /* why WebPKI is not valid, "" */
     bool is_resumed;
+    bool has_pkix_name[2]; /* is_pkix_valid, and the certificate carries this one of pkix_names */
 };
 
 enum tls_failure_kind {

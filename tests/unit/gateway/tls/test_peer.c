@@ -311,6 +311,29 @@ static void chains_and_names_are_judged_as_webpki(void **state)
     }
 }
 
+static void which_name_the_certificate_carries_is_known(void **state)
+{
+    (void)state;
+    static const struct {
+        int server;
+        const char *names[2];
+        bool want[2];
+    } cases[] = {
+        {GOOD, {"mx.example.test", "other.test"}, {true, false}},
+        {GOOD, {"example.test", "mx.example.test"}, {false, true}},
+        {GOOD, {"mail.example.test", "mx.example.test"}, {true, true}},
+        {EXPIRED, {"mx.example.test", "mx.example.test"}, {false, false}},
+    };
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        struct tls_client_options o = {.sni = "mx.example.test"};
+        o.pkix_names[0] = cases[i].names[0];
+        o.pkix_names[1] = cases[i].names[1];
+        struct tls_facts got = meet(cases[i].server, &o);
+        assert_int_equal(got.has_pkix_name[0], cases[i].want[0]);
+        assert_int_equal(got.has_pkix_name[1], cases[i].want[1]);
+    }
+}
+
 static void dane_and_webpki_are_known_apart(void **state)
 {
     (void)state;
@@ -377,6 +400,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(records_match_as_rfc_7672_says),
         cmocka_unit_test(chains_and_names_are_judged_as_webpki),
+        cmocka_unit_test(which_name_the_certificate_carries_is_known),
         cmocka_unit_test(dane_and_webpki_are_known_apart),
     };
     return cmocka_run_group_tests(tests, make_all, free_all);
