@@ -1,6 +1,7 @@
 #include "bounce/phrases.h"
 
 /* clang-format off */
+/* NOLINTBEGIN(bugprone-suspicious-missing-comma): a phrase is joined from its lines */
 static const char *const phrases[][PHRASE_COUNT] = {
     [BOUNCE_ENGLISH] = {
         [PHRASE_GREETING] = "This is the mail system at host %.\n",
@@ -126,6 +127,7 @@ static const char *const phrases[][PHRASE_COUNT] = {
             "Nachricht nur das Datum, die Message-ID und den Absender.\n",
     },
 };
+/* NOLINTEND(bugprone-suspicious-missing-comma) */
 /* clang-format on */
 
 static const char *const names[] = {[BOUNCE_ENGLISH] = "en", [BOUNCE_GERMAN] = "de"};
