@@ -3,6 +3,8 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
+#define MINUTE_MS ((int64_t)60 * 1000)
+
 /* The count sits in front of the public part, so that readers of settings.h see plain values only.
  */
 struct counted {
@@ -21,8 +23,8 @@ struct submission_settings *submission_settings_new(void)
     atomic_init(&c->references, 1);
     c->settings.assistance = xstrdup("");
     c->settings.max_received = 50;
-    c->settings.command_timeout_ms = 5 * 60 * 1000; /* RFC 5321 section 4.5.3.2.7 */
-    c->settings.data_timeout_ms = 5 * 60 * 1000;
+    c->settings.command_timeout_ms = 5 * MINUTE_MS; /* RFC 5321 section 4.5.3.2.7 */
+    c->settings.data_timeout_ms = 5 * MINUTE_MS;
     return &c->settings;
 }
 
