@@ -336,12 +336,14 @@ static double percentile_ms(double share)
     return 1e3 * load.latency[(size_t)(share * (load.acknowledged - 1) + 0.5)];
 }
 
-static bool report(double seconds)
+static bool report(double began)
 {
+    double seconds = wire_now() - began;
     qsort(load.latency, load.acknowledged, sizeof *load.latency, compare);
-    printf("{\"acknowledged\": %u, \"failed\": %u, \"seconds\": %.4f, \"p50_ms\": %.2f, "
+    printf("{\"acknowledged\": %u, \"failed\": %u, \"began_at\": %.4f, \"seconds\": %.4f, "
+           "\"p50_ms\": %.2f, "
            "\"p95_ms\": %.2f, \"p99_ms\": %.2f, \"max_ms\": %.2f}\n",
-           load.acknowledged, load.failed, seconds, percentile_ms(0.5), percentile_ms(0.95),
+           load.acknowledged, load.failed, began, seconds, percentile_ms(0.5), percentile_ms(0.95),
            percentile_ms(0.99), percentile_ms(1));
     return load.failed == 0 && (options.is_idle || load.acknowledged == options.messages);
 }
@@ -499,7 +501,7 @@ int main(int argc, char **argv)
     signal(SIGPIPE, SIG_IGN);
     double began = wire_now();
     run(began + options.seconds);
-    bool is_good = report(wire_now() - began);
+    bool is_good = report(began);
     if (load.acknowledged_file && fclose(load.acknowledged_file) != 0)
         is_good = false;
     return is_good ? 0 : 1;
