@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <malloc.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -101,25 +102,52 @@ bool json_write(struct buffer *out, json_t *value)
     return fits;
 }
 
+/* What of a request goes into the log, and as what. */
+static const struct told {
+    const char *key;
+    enum event_key field;
+    bool is_address;
+} told[] = {
+    {"address", KEY_USER, true}, {"owner", KEY_OWNER, true}, {"alias", KEY_TO, true},
+    {"target", KEY_TO, true},    {"id", KEY_ID, false},      {"mode", KEY_REASON, false},
+};
+
+/* One spelling for each address, so that a search of the log finds all that was done to it. */
+static const char *told_text(const struct told *t, const char *text, char key[ADDRESS_SIZE])
+{
+    struct address address;
+    if (!t->is_address || address_parse(slice_of(text), &address) != ADDRESS_OK)
+        return text;
+    address_key(&address, key);
+    return key;
+}
+
+/* "off for 30m, locked"; NULL where no level was set. */
+static const char *told_level(const struct command *c, char *out, size_t size)
+{
+    const char *level = argument_text(c, "level");
+    const char *time = argument_text(c, "for");
+    snprintf(out, size, "%s%s%s%s", level ? level : "", time ? " for " : "", time ? time : "",
+             argument_flag(c, "locked") ? ", locked" : "");
+    return level ? out : NULL;
+}
+
 /* One line for each change: who did what to whom. */
 static void log_change(const struct command *c)
 {
-    static const struct {
-        const char *key;
-        enum event_key field;
-    } told[] = {
-        {"address", KEY_USER}, {"owner", KEY_OWNER}, {"alias", KEY_TO},    {"target", KEY_TO},
-        {"id", KEY_ID},        {"level", KEY_LEVEL}, {"mode", KEY_REASON},
-    };
-    struct event_field fields[COUNT_OF(told) + 2];
+    char level[80];
+    struct event_field fields[COUNT_OF(told) + 3];
+    char keys[COUNT_OF(told)][ADDRESS_SIZE];
     size_t count = 0;
     fields[count++] = FIELD(KEY_COMMAND, argument_text(c, "command"));
     fields[count++] = FIELD_NUMBER(KEY_UID, c->uid);
     for (size_t i = 0; i < COUNT_OF(told); i++) {
         const char *text = argument_text(c, told[i].key);
         if (text)
-            fields[count++] = FIELD(told[i].field, text);
+            fields[count++] = FIELD(told[i].field, told_text(&told[i], text, keys[i]));
     }
+    if (told_level(c, level, sizeof level))
+        fields[count++] = FIELD(KEY_LEVEL, level);
     event_emit(c->host->events, EVENT_INFO, "control", fields, count);
 }
 

@@ -203,8 +203,8 @@ static void complain_unknown(int argc, char **argv)
         const char *command = usages[i].command;
         if (strncmp(command, argv[0], len) != 0 || command[len] != ' ')
             continue;
-        fprintf(stderr, "%s sealpostctl %s %s\n", is_group ? "      " : "usage:", command,
-                usages[i].synopsis);
+        fprintf(stderr, "%s sealpostctl %s%s%s\n", is_group ? "      " : "usage:", command,
+                usages[i].synopsis[0] ? " " : "", usages[i].synopsis);
         is_group = true;
     }
     if (!is_group)

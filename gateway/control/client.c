@@ -111,6 +111,7 @@ static enum asked ask(const char *path, struct slice request, struct buffer *ans
 static bool carry_out(const struct control_client *c, struct slice request, struct buffer *answer,
                       int *status)
 {
+    uid_t uid = getuid(); /* before we become run_as */
     char error[512] = "";
     for (int i = 0; i < TRIES; i++) {
         enum asked asked = ask(c->socket, request, answer, status);
@@ -119,7 +120,7 @@ static bool carry_out(const struct control_client *c, struct slice request, stru
         bool is_locked;
         struct offline *o = offline_open(c, &is_locked, error, sizeof error);
         if (o) {
-            offline_run(o, request, answer);
+            offline_run(o, request, uid, answer);
             offline_close(o);
             return true;
         }

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <syslog.h>
 #include <unistd.h>
 
 struct post {
@@ -67,6 +68,38 @@ static bool run_next(struct offline *o, bool is_waiting)
     return true;
 }
 
+/* ---- events ---- */
+
+/* Standard error belongs to the person at the terminal, and there is no daemon to log: a change
+ * still leaves its line. */
+static void emit(void *context, enum event_severity severity, const char *event,
+                 const struct event_field *fields, size_t count)
+{
+    static const int priorities[] = {LOG_DEBUG, LOG_INFO, LOG_WARNING, LOG_ERR};
+    struct buffer line;
+    (void)context;
+    buffer_init(&line, 8192);
+    bool fits = buffer_printf(&line, "event=%s", event);
+    for (size_t i = 0; fits && i < count; i++) {
+        const char *key = event_key_name(fields[i].key);
+        if (!fields[i].text) {
+            fits = buffer_printf(&line, " %s=%lld", key, (long long)fields[i].number);
+            continue;
+        }
+        size_t start = line.len;
+        fits = buffer_printf(&line, " %s=\"%s", key, fields[i].text);
+        for (size_t at = start + strlen(key) + 3; at < line.len; at++) {
+            if ((unsigned char)line.data[at] < ' ' || line.data[at] == '"' || line.data[at] == 0x7F)
+                line.data[at] = '?';
+        }
+        fits = fits && buffer_append_byte(&line, '"');
+    }
+    syslog(LOG_MAIL | priorities[severity], "%.*s", SLICE_ARG(buffer_slice(&line)));
+    buffer_free(&line);
+}
+
+static const struct event_sink events = {.emit = emit, .threshold = EVENT_INFO};
+
 /* ---- opening ---- */
 
 /* A store made by root before the daemon's first start would lock the daemon out: the directory is
@@ -99,7 +132,9 @@ struct offline *offline_open(const struct control_client *c, bool *is_locked, ch
     *is_locked = false;
     if (!become(c, error, error_size))
         return NULL;
-    struct queue_options options = {.directory = c->state_directory, .size_limit = c->queue_size};
+    openlog("sealpostctl", 0, LOG_MAIL);
+    struct queue_options options = {
+        .directory = c->state_directory, .size_limit = c->queue_size, .events = &events};
     struct queue *queue = NULL;
     int rc = queue_open(&options, &queue, error, error_size);
     if (rc != 0) {
@@ -113,6 +148,7 @@ struct offline *offline_open(const struct control_client *c, bool *is_locked, ch
     o->last = &o->first;
     o->host = (struct command_host){
         .queue = queue,
+        .events = &events,
         .facts = c->facts,
         .poster = {post, o},
         .job = job,
@@ -143,9 +179,9 @@ static void progress(void *context)
     (void)context; /* whoever runs the posts looks by himself */
 }
 
-void offline_run(struct offline *o, struct slice request, struct buffer *answer)
+void offline_run(struct offline *o, struct slice request, uint32_t uid, struct buffer *answer)
 {
-    struct command *c = command_start(&o->host, request, getuid(), progress, NULL);
+    struct command *c = command_start(&o->host, request, uid, progress, NULL);
     struct buffer *text = command_text(c);
     bool fits = true;
     for (;;) {

@@ -11,8 +11,8 @@ struct offline; /* opaque: the store, and a desk where its answers arrive */
 NODISCARD struct offline *offline_open(const struct control_client *c, bool *is_locked, char *error,
                                        size_t error_size);
 void offline_close(struct offline *o);
-struct queue *offline_queue(struct offline *o);
-/* Appends the whole answer to *answer. */
-void offline_run(struct offline *o, struct slice request, struct buffer *answer);
+struct queue *offline_queue(struct offline *o); /* borrowed */
+/* Appends the whole answer to *answer. uid: who asks, for the log, which is syslog's here. */
+void offline_run(struct offline *o, struct slice request, uint32_t uid, struct buffer *answer);
 
 #endif

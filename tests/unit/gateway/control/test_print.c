@@ -1,0 +1,214 @@
+#include "gateway/control/print.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <cmocka.h>
+
+#include <stdlib.h>
+#include <string.h>
+
+static char *out_text, *err_text;
+static size_t out_len, err_len;
+
+static int print(const char *command, const char *answer, bool wants_json)
+{
+    free(out_text);
+    free(err_text);
+    FILE *out = open_memstream(&out_text, &out_len);
+    FILE *err = open_memstream(&err_text, &err_len);
+    int status = print_answer(command, slice_of(answer), wants_json, true, out, err);
+    fclose(out);
+    fclose(err);
+    return status;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    free(out_text);
+    free(err_text);
+    out_text = err_text = NULL;
+    return 0;
+}
+
+#define OK(result) "{\"ok\":true,\"result\":" result "}\n"
+
+/* What people read, to the letter. */
+static const struct {
+    const char *command;
+    const char *answer;
+    const char *want;
+} goldens[] = {
+    {"user show",
+     OK("{\"address\":\"alice@xn--bcher-kva.example\",\"aliases\":[\"a@x.example\","
+        "\"b@x.example\"],\"guarantee\":\"verified\",\"guarantee_until\":null,"
+        "\"guarantee_since\":\"2026-11-22T15:28:50Z\",\"guarantee_locked\":true,"
+        "\"language\":\"de\",\"hold_back_seconds\":90}"),
+     "Address:     alice@b\xc3\xbc"
+     "cher.example\n"
+     "Aliases:     a@x.example, b@x.example\n"
+     "Guarantee:   verified, locked, since 2026-11-22 15:28:50Z\n"
+     "Language:    de\n"
+     "Hold back:   1m 30s\n"},
+    {"user list",
+     OK("[{\"address\":\"alice@x.example\",\"aliases\":[],\"guarantee\":\"off\","
+        "\"guarantee_until\":\"2026-11-22T15:28:50Z\"},{\"address\":\"b@x.example\",\"aliases\":"
+        "[\"c@x.example\"],\"guarantee\":\"encrypt\",\"guarantee_locked\":true}]"),
+     "ADDRESS          GUARANTEE        UNTIL                 ALIASES\n"
+     "alice@x.example  off              2026-11-22 15:28:50Z\n"
+     "b@x.example      encrypt, locked                        c@x.example\n"},
+    {"user list", OK("[]"), "there are no users\n"},
+    {"user remove", OK("{\"address\":\"a@x.example\"}"), "a@x.example is no user any more\n"},
+    {"forward add", OK("{\"owner\":\"a@x.example\",\"target\":\"b@y.example\"}"),
+     "b@y.example is now a forward of a@x.example\n"},
+    {"forward remove", OK("{\"owner\":\"a@x.example\",\"target\":\"b@y.example\"}"),
+     "b@y.example is no longer a forward of a@x.example\n"},
+    {"forward list", OK("[{\"owner\":\"a@x.example\",\"target\":\"b@y.example\"}]"),
+     "OWNER        TARGET\n"
+     "a@x.example  b@y.example\n"},
+    {"queue list",
+     OK("[{\"id\":\"3K7W9XHR2M4P\",\"sender\":\"alice@site.example\",\"user\":"
+        "\"alice@site.example\",\"size\":2048,\"arrived_at\":\"2026-11-22T15:28:50Z\","
+        "\"recipients\":[{\"address\":\"bob@plain.example\",\"state\":\"deferred\",\"attempts\":1,"
+        "\"next_attempt_at\":\"2026-11-22T15:33:50Z\",\"reason\":\"450 4.2.0 greylisted\"},"
+        "{\"address\":\"eve@plain.example\",\"state\":\"held\",\"attempts\":2,"
+        "\"next_attempt_at\":null,\"reason\":\"no TLS\"}]}]"),
+     "3K7W9XHR2M4P  2026-11-22 15:28:50Z  2.0 KiB  from alice@site.example\n"
+     "    bob@plain.example: deferred, 1 attempt, next 2026-11-22 15:33:50Z\n"
+     "        450 4.2.0 greylisted\n"
+     "    eve@plain.example: held, 2 attempts\n"
+     "        no TLS\n"},
+    {"queue list", OK("[]"), "the queue is empty\n"},
+    {"queue retry", OK("{\"id\":null}"), "all that waits is tried again now\n"},
+    {"queue retry", OK("{\"id\":\"B1\"}"), "B1 is tried again now\n"},
+    {"queue remove", OK("{\"id\":\"B1\"}"), "B1 is removed\n"},
+    {"held drop", OK("{\"id\":\"B1\"}"), "B1 is dropped\n"},
+    {"held list",
+     OK("[{\"id\":\"3K7W9XHR2M4P\",\"sender\":\"\",\"user\":null,\"size\":700,\"stopped_at\":"
+        "\"2026-11-22T15:28:50Z\",\"expires_at\":\"2026-11-29T15:28:50Z\",\"recipients\":["
+        "{\"address\":\"bob@plain.example\",\"reason\":\"TLS is required, but was not offered by "
+        "host mx.plain.example[192.0.2.9]\",\"status\":\"5.7.4\",\"release\":\"force\",\"notice\":"
+        "false}]}]"),
+     "3K7W9XHR2M4P  stopped 2026-11-22 15:28:50Z, kept until 2026-11-29 15:28:50Z\n"
+     "    from <>, 700 B\n"
+     "    bob@plain.example: 5.7.4 TLS is required, but was not offered by host\n"
+     "        mx.plain.example[192.0.2.9]\n"
+     "        its domain publishes DANE or MTA-STS: release needs --force\n"
+     "        nobody could be told of the stop by mail\n"},
+    {"held list", OK("[]"), "nothing is held\n"},
+    {"held show",
+     OK("{\"id\":\"B1\",\"sender\":\"a@x.example\",\"user\":\"a@x.example\",\"size\":700,"
+        "\"arrived_at\":\"2026-11-22T15:28:50Z\",\"origin\":\"submission\",\"envid\":null,"
+        "\"recipients\":[{\"address\":\"bob@plain.example\",\"reason\":\"no TLS\",\"status\":"
+        "\"5.7.4\",\"release\":\"refused\",\"notice\":true,\"guarantee\":\"encrypt\",\"owner\":"
+        "\"a@x.example\",\"mx\":\"mx.plain.example\",\"mx_address\":\"192.0.2.9\",\"required\":"
+        "\"TLS\",\"evidence\":\"line one\\nline two\\n\"}]}"),
+     "ID:          B1\n"
+     "Sender:      a@x.example\n"
+     "User:        a@x.example\n"
+     "Came by:     submission\n"
+     "Arrived:     2026-11-22 15:28:50Z\n"
+     "Size:        700 B\n"
+     "\n"
+     "    bob@plain.example: 5.7.4 no TLS\n"
+     "        a policy or REQUIRETLS is the cause: only release --recheck is possible\n"
+     "        guarantee: encrypt\n"
+     "        of: a@x.example\n"
+     "        host: mx.plain.example[192.0.2.9]\n"
+     "        required: TLS\n"
+     "        what was seen:\n"
+     "            line one\n"
+     "            line two\n"},
+    {"release", OK("{\"id\":\"B1\",\"mode\":\"release\",\"recipients\":[\"b@y.example\"]}"),
+     "B1: mail to b@y.example is sent without the guarantee\n"},
+    {"release", OK("{\"id\":\"B1\",\"mode\":\"recheck\",\"recipients\":[\"b@y.example\"]}"),
+     "B1: mail to b@y.example is tried again under the guarantee\n"},
+    {"status",
+     OK("{\"version\":\"0.1.0\",\"running\":true,\"uptime_seconds\":3700,\"queued\":1,"
+        "\"deferred\":2,\"held\":3,\"held_without_notice\":1,\"connections\":4,\"messages\":5,"
+        "\"used_bytes\":1048576,\"limit_bytes\":68719476736}"),
+     "sealpost 0.1.0, running for 1h 1m\n"
+     "Queued:      1 recipients not tried yet\n"
+     "Deferred:    2 recipients to be tried again\n"
+     "Held:        3 recipients stopped by the guarantee\n"
+     "Untold:      1 of them nobody could be told of by mail\n"
+     "Messages:    5 in the store\n"
+     "Connections: 4 open\n"
+     "Store:       1.0 MiB of 64.0 GiB\n"},
+};
+
+static void each_answer_reads_as_it_should(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(goldens); i++) {
+        assert_int_equal(print(goldens[i].command, goldens[i].answer, false), 0);
+        assert_string_equal(out_text, goldens[i].want);
+        assert_string_equal(err_text, "");
+    }
+}
+
+static void with_json_the_result_is_one_document_as_it_came(void **state)
+{
+    (void)state;
+    assert_int_equal(print("queue list", OK("[{\"id\":\"B1\"},{\"id\":\"B2\"}]"), true), 0);
+    assert_string_equal(out_text, "[{\"id\":\"B1\"},{\"id\":\"B2\"}]\n");
+}
+
+static void an_error_is_one_line_with_its_exit_status(void **state)
+{
+    (void)state;
+    assert_int_equal(
+        print("release", "{\"error\":\"B1: no\\nsuch \\u001bthing\",\"exit\":1}\n", false), 1);
+    assert_string_equal(out_text, "");
+    assert_string_equal(err_text, "sealpostctl: B1: no?such ?thing\n");
+    assert_int_equal(print("release", "{\"error\":\"later\",\"exit\":75}\n", true), 75);
+}
+
+static void an_answer_that_is_not_whole_is_temporary(void **state)
+{
+    static const char *const cut[] = {
+        "",
+        "{",
+        "{\"ok\":true,\"result\":[{\"id\":\"B1\"}",
+        "{\"ok\":true,\"result\":[{\"id\":\"B1\"},",
+        "{\"error\":\"no exit\"}\n",
+        "{\"error\":\"\",\"exit\":1}\n",
+        "{\"error\":\"exit 0\",\"exit\":0}\n",
+        "garbage\n",
+    };
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(cut); i++) {
+        assert_int_equal(print("queue list", cut[i], false), 75);
+        assert_int_equal(print("queue list", cut[i], true), 75);
+        assert_non_null(strstr(err_text, "broke off"));
+    }
+    assert_int_equal(print("queue list", OK("[{]"), false), 75);
+    assert_int_equal(print("queue list", OK("[{} {}]"), false), 75);
+    assert_int_equal(print("queue list", OK("{}"), false), 75);
+    assert_int_equal(print("user show", OK("{"), false), 75);
+}
+
+static void without_a_terminal_for_it_domains_stay_as_they_are(void **state)
+{
+    (void)state;
+    free(out_text);
+    FILE *out = open_memstream(&out_text, &out_len);
+    assert_int_equal(print_answer("user remove", SLICE(OK("{\"address\":\"a@xn--bcher-kva.x\"}")),
+                                  false, false, out, stderr),
+                     0);
+    fclose(out);
+    assert_string_equal(out_text, "a@xn--bcher-kva.x is no user any more\n");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_teardown(each_answer_reads_as_it_should, teardown),
+        cmocka_unit_test_teardown(with_json_the_result_is_one_document_as_it_came, teardown),
+        cmocka_unit_test_teardown(an_error_is_one_line_with_its_exit_status, teardown),
+        cmocka_unit_test_teardown(an_answer_that_is_not_whole_is_temporary, teardown),
+        cmocka_unit_test_teardown(without_a_terminal_for_it_domains_stay_as_they_are, teardown),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
