@@ -268,8 +268,10 @@ void auth_free(struct auth *a)
         /* The library frees the password without wiping it; the copy is ours to write to, for the
          * session that owns it ends here. */
         const char *password = gsasl_property_fast(a->session, GSASL_PASSWORD);
-        if (password)
+        if (password) {
+            /* NOLINTNEXTLINE(performance-no-int-to-ptr): the way around -Wcast-qual */
             explicit_bzero((void *)(uintptr_t)password, strlen(password));
+        }
         gsasl_finish(a->session);
     }
     buffer_wipe_free(&a->answer);

@@ -124,8 +124,9 @@ static struct command_error complete_address(const struct session *s, struct add
     char *text = xprintf("%s@%s", a->text, session_settings(s)->hostname);
     bool is_address = address_parse(slice_of(text), a) == ADDRESS_OK;
     free(text);
-    return is_address ? (struct command_error){0}
-                      : fault(501, STATUS(5, 1, 3), "The recipient address has no domain");
+    if (!is_address)
+        return fault(501, STATUS(5, 1, 3), "The recipient address has no domain");
+    return (struct command_error){0};
 }
 
 static void add_recipient(struct session *s, const struct rcpt_command *command)
