@@ -49,6 +49,7 @@ static void report(struct reading *r, int line, const char *format, ...)
     snprintf(r->error, r->error_size, "%s%s: %s", r->file, place, what);
 }
 
+static void library_error(cfg_t *cfg, const char *format, va_list arguments) PRINTF_LIKE(2, 0);
 static void library_error(cfg_t *cfg, const char *format, va_list arguments)
 {
     char what[400];
