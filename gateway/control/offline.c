@@ -108,6 +108,7 @@ static bool become(const struct control_client *c, char *error, size_t error_siz
 {
     if (!c->run_as || !*c->run_as || geteuid() != 0)
         return true;
+    /* cppcheck-suppress getpwnamCalled; sealpostctl has one thread */
     const struct passwd *user = getpwnam(c->run_as);
     if (!user) {
         snprintf(error, error_size, "run_as: there is no user \"%s\"", c->run_as);

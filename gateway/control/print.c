@@ -10,6 +10,7 @@
 #include "mail/domain.h"
 
 #define INDENT 4
+#define SHOWN_SIZE ((size_t)2 * ADDRESS_SIZE) /* an address as show_address() writes it */
 #define TEXT_SIZE 1400 /* a recipient's line: an address and a reason, and words around them */
 
 struct printing {
@@ -34,8 +35,7 @@ static json_int_t number_of(const json_t *object, const char *key)
 }
 
 /* An address with its domain as people write it, where no label of it can be taken for another. */
-static const char *show_address(const struct printing *p, const char *text,
-                                char out[ADDRESS_SIZE * 2])
+static const char *show_address(const struct printing *p, const char *text, char out[SHOWN_SIZE])
 {
     char domain[ADDRESS_SIZE];
     const char *at = strrchr(text, '@');
@@ -43,9 +43,9 @@ static const char *show_address(const struct printing *p, const char *text,
     if (p->with_unicode && at)
         domain_to_unicode(at + 1, domain, sizeof domain);
     if (domain[0])
-        snprintf(out, ADDRESS_SIZE * 2, "%.*s@%s", (int)(at - text), text, domain);
+        snprintf(out, SHOWN_SIZE, "%.*s@%s", (int)(at - text), text, domain);
     else
-        snprintf(out, ADDRESS_SIZE * 2, "%s", *text ? text : "<>");
+        snprintf(out, SHOWN_SIZE, "%s", *text ? text : "<>");
     return out;
 }
 
@@ -94,7 +94,7 @@ static void join_aliases(const struct printing *p, const json_t *user, char *out
     size_t len = 0;
     out[0] = '\0';
     for (size_t i = 0; i < json_array_size(aliases) && len < size; i++) {
-        char address[ADDRESS_SIZE * 2];
+        char address[SHOWN_SIZE];
         len += (size_t)snprintf(
             out + len, size - len, "%s%s", i ? ", " : "",
             show_address(p, json_string_value(json_array_get(aliases, i)), address));
@@ -108,7 +108,7 @@ static const char *lock_words(const json_t *user)
 
 static void print_user(struct printing *p, const json_t *user)
 {
-    char address[ADDRESS_SIZE * 2];
+    char address[SHOWN_SIZE];
     char aliases[TEXT_SIZE - 20];
     char guarantee[TEXT_SIZE - 20];
     char since[TIME_SIZE];
@@ -130,7 +130,7 @@ static void print_user(struct printing *p, const json_t *user)
 static void print_user_row(struct printing *p, const json_t *user)
 {
     static const char *const headings[] = {"ADDRESS", "GUARANTEE", "UNTIL", "ALIASES"};
-    char address[ADDRESS_SIZE * 2];
+    char address[SHOWN_SIZE];
     char aliases[TEXT_SIZE];
     char guarantee[40];
     char until[TIME_SIZE];
@@ -146,8 +146,8 @@ static void print_user_row(struct printing *p, const json_t *user)
 static void print_forward_row(struct printing *p, const json_t *forward)
 {
     static const char *const headings[] = {"OWNER", "TARGET"};
-    char owner[ADDRESS_SIZE * 2];
-    char target[ADDRESS_SIZE * 2];
+    char owner[SHOWN_SIZE];
+    char target[SHOWN_SIZE];
     if (p->count == 0)
         table_init(&p->table, headings, COUNT_OF(headings));
     table_add(&p->table,
@@ -157,8 +157,8 @@ static void print_forward_row(struct printing *p, const json_t *forward)
 
 static void print_forward(struct printing *p, const json_t *result)
 {
-    char owner[ADDRESS_SIZE * 2];
-    char target[ADDRESS_SIZE * 2];
+    char owner[SHOWN_SIZE];
+    char target[SHOWN_SIZE];
     char line[TEXT_SIZE];
     snprintf(line, sizeof line, "%s %s a forward of %s",
              show_address(p, text_of(result, "target"), target),
@@ -171,7 +171,7 @@ static void print_forward(struct printing *p, const json_t *result)
 
 static void print_state(const struct printing *p, const json_t *r)
 {
-    char address[ADDRESS_SIZE * 2];
+    char address[SHOWN_SIZE];
     char next[TIME_SIZE];
     char line[TEXT_SIZE];
     json_int_t attempts = number_of(r, "attempts");
@@ -202,7 +202,7 @@ static void print_held_notes(const struct printing *p, const json_t *r)
 
 static void print_held(const struct printing *p, const json_t *r)
 {
-    char address[ADDRESS_SIZE * 2];
+    char address[SHOWN_SIZE];
     char line[TEXT_SIZE];
     snprintf(line, sizeof line, "%s: %s %s", show_address(p, text_of(r, "address"), address),
              text_of(r, "status"), text_of(r, "reason"));
@@ -214,7 +214,7 @@ static void print_queue_element(struct printing *p, const json_t *m)
 {
     char arrived[TIME_SIZE];
     char size[SIZE_TEXT_SIZE];
-    char sender[ADDRESS_SIZE * 2];
+    char sender[SHOWN_SIZE];
     char line[TEXT_SIZE];
     const json_t *recipients = json_object_get(m, "recipients");
     snprintf(line, sizeof line, "%s  %s  %s  from %s", text_of(m, "id"),
@@ -230,7 +230,7 @@ static void print_held_element(struct printing *p, const json_t *m)
     char stopped[TIME_SIZE];
     char expires[TIME_SIZE];
     char size[SIZE_TEXT_SIZE];
-    char sender[ADDRESS_SIZE * 2];
+    char sender[SHOWN_SIZE];
     char line[TEXT_SIZE];
     const json_t *recipients = json_object_get(m, "recipients");
     snprintf(line, sizeof line, "%s  stopped %s, kept until %s", text_of(m, "id"),
@@ -257,7 +257,7 @@ static void print_recipient_details(const struct printing *p, const json_t *r)
     char last[TIME_SIZE];
     char expires[TIME_SIZE];
     char host[TEXT_SIZE / 2];
-    char owner[ADDRESS_SIZE * 2];
+    char owner[SHOWN_SIZE];
     const char *mx = text_of(r, "mx");
     snprintf(host, sizeof host, "%s%s%s%s", mx, *text_of(r, "mx_address") ? "[" : "",
              text_of(r, "mx_address"), *text_of(r, "mx_address") ? "]" : "");
@@ -277,8 +277,8 @@ static void print_recipient_details(const struct printing *p, const json_t *r)
 
 static void print_message(struct printing *p, const json_t *m)
 {
-    char sender[ADDRESS_SIZE * 2];
-    char user[ADDRESS_SIZE * 2];
+    char sender[SHOWN_SIZE];
+    char user[SHOWN_SIZE];
     char arrived[TIME_SIZE];
     char size[SIZE_TEXT_SIZE];
     const json_t *recipients = json_object_get(m, "recipients");
@@ -311,7 +311,7 @@ static void print_released(struct printing *p, const json_t *result)
                           ? "is sent without the guarantee, whatever the destination publishes"
                           : "is sent without the guarantee";
     for (size_t i = 0; i < json_array_size(recipients); i++) {
-        char address[ADDRESS_SIZE * 2];
+        char address[SHOWN_SIZE];
         char line[TEXT_SIZE];
         snprintf(line, sizeof line, "%s: mail to %s %s", text_of(result, "id"),
                  show_address(p, json_string_value(json_array_get(recipients, i)), address), how);
@@ -329,7 +329,7 @@ static void print_change(struct printing *p, const json_t *result)
         {"queue remove", "is removed"},
         {"held drop", "is dropped"},
     };
-    char address[ADDRESS_SIZE * 2];
+    char address[SHOWN_SIZE];
     char line[TEXT_SIZE];
     const char *what = text_of(result, "id");
     if (*text_of(result, "address"))
