@@ -12,6 +12,10 @@
 #include "gateway/schema.h"
 #include "mail/domain.h"
 
+/* libConfuse takes the end of the file for the end of every section. A key behind it, known at the
+ * top level alone, shows where it stands. */
+#define SENTINEL "sealpost_end_of_file"
+
 /* Where a key was set, so that what is found wrong later still names its line. */
 struct mark {
     const cfg_t *section;
@@ -54,6 +58,8 @@ static void library_error(cfg_t *cfg, const char *format, va_list arguments)
 {
     char what[400];
     vsnprintf(what, sizeof what, format, arguments);
+    if (strstr(what, SENTINEL))
+        snprintf(what, sizeof what, "the end of the file: a section, list or text is not closed");
     report(now_reading, cfg ? cfg->line : 0, "%s", what);
 }
 
@@ -188,6 +194,8 @@ static void build_options(struct option_tables *t)
     (void)section_index(t, "");
     for (size_t i = 0; i < schema_key_count; i++)
         add_option(t, &schema_keys[i]);
+    cfg_opt_t sentinel = CFG_STR(SENTINEL, "", CFGF_NONE);
+    t->options[0][t->sizes[0]++] = sentinel;
     for (size_t s = 1; s < t->count; s++) {
         cfg_flag_t flags = schema_is_titled(t->names[s])
                                ? CFGF_MULTI | CFGF_TITLE | CFGF_NO_TITLE_DUPES
@@ -569,15 +577,41 @@ static void read_top(struct reading *r, cfg_t *root)
     c->keeps_sha1 = mechanisms(root) & MECHANISM_SCRAM_SHA_1;
 }
 
+/* The file's text with the sentinel behind it; NULL with errno. The caller frees. */
+static char *read_file(const char *path)
+{
+    FILE *file = fopen(path, "r");
+    struct buffer text;
+    if (!file)
+        return NULL;
+    buffer_init(&text, (size_t)16 << 20);
+    bool is_read = true;
+    for (size_t got = 1; got > 0 && is_read;) {
+        char piece[4096];
+        got = fread(piece, 1, sizeof piece, file);
+        is_read = buffer_append(&text, (struct slice){piece, got});
+    }
+    int error = is_read ? 0 : EFBIG;
+    if (ferror(file))
+        error = errno ? errno : EIO;
+    fclose(file);
+    char *copy =
+        error == 0 ? xprintf("%.*s\n" SENTINEL " = 1\n", SLICE_ARG(buffer_slice(&text))) : NULL;
+    buffer_free(&text);
+    errno = error;
+    return copy;
+}
+
 static bool parse(struct reading *r, cfg_t *root, enum config_use use)
 {
-    switch (cfg_parse(root, r->file)) {
-    case CFG_SUCCESS:
-        break;
-    case CFG_FILE_ERROR:
+    char *text = read_file(r->file);
+    if (!text) {
         report(r, 0, "cannot read it: %s", strerror(errno));
         return false;
-    default:
+    }
+    int result = cfg_parse_buf(root, text);
+    free(text);
+    if (result != CFG_SUCCESS) {
         report(r, root->line, "cannot be parsed");
         return false;
     }

@@ -12,7 +12,8 @@
 #include "mail/id.h"
 
 enum {
-    ADDRESSES_MAX = 30,      /* tried in one attempt; the rest waits for the next one */
+    ADDRESSES_MAX = 100, /* tried in one attempt */
+    FIRST_USE_SECONDS = 60,
     BACK_OFF_MS = 60 * 1000, /* how long an unreachable destination is not asked again */
     EVIDENCE_MAX = 8 * 1024,
 };
@@ -58,6 +59,8 @@ struct attempt {
     enum guarantee_tls failed_tls; /* of the connection before this clear one; UNTRIED: this one is
                                       not marked clear */
     struct outcome failed_cause;
+    struct guarantee_host
+        sent; /* facts of the connection when the judge passed the transaction; kept texts */
     struct client_transaction transaction;
     struct client_recipient *slots; /* owned array; slot i stands for slot_of[i] */
     struct addressee **slot_of;     /* owned array */
@@ -66,6 +69,7 @@ struct attempt {
 static void next_host(struct attempt *a);
 static void next_address(struct attempt *a);
 static void connect_fresh(struct attempt *a);
+static void contact_address(struct attempt *a, const struct net_address *to);
 static void finish(struct attempt *a);
 
 /* ---- what was seen ---- */
@@ -126,6 +130,11 @@ static enum guarantee_tlsa tlsa_fact(enum dns_tlsa tlsa)
     panic("no such TLSA answer: %d", (int)tlsa);
 }
 
+static bool is_smarthost(const struct attempt *a)
+{
+    return a->next_hop.route && strcmp(a->next_hop.route->pattern, "*") == 0;
+}
+
 /* What is known of the present host before a connection. `to` NULL: no address. Texts live until
  * the host changes. */
 static struct guarantee_host facts_before(struct attempt *a, const struct net_address *to)
@@ -141,7 +150,7 @@ static struct guarantee_host facts_before(struct attempt *a, const struct net_ad
         .is_name_secure = a->is_name_secure,
         .is_literal = a->next_hop.target.kind == NEXT_HOP_LITERAL,
         .is_local_route = to && next_hop_is_local(&a->next_hop, to),
-        .is_smarthost = a->next_hop.route && strcmp(a->next_hop.route->pattern, "*") == 0,
+        .is_smarthost = is_smarthost(a),
         .is_pkix_for_domain =
             !a->is_name_secure, /* fill_tls_options() then asks for no other name */
         .tlsa = tlsa_fact(a->host.tlsa),
@@ -211,11 +220,16 @@ static void log_disposition(struct attempt *a, const struct addressee *t,
     char status[STATUS_SIZE];
     char delay[32];
     char next[DATE_SIZE] = "";
+    char reply[OUTCOME_TEXT_SIZE + 8];
     const struct guarantee_host *h = last_seen(t);
     bool has_tls = h && h->tls == GUARANTEE_TLS_ESTABLISHED;
     int64_t delay_ms = result->attempted_at_ms - a->o.message.arrived_at_ms;
     snprintf(delay, sizeof delay, "%lld.%03lld", (long long)(delay_ms / 1000),
              (long long)(delay_ms % 1000));
+    if (result->outcome.code > 0)
+        snprintf(reply, sizeof reply, "%u %s", result->outcome.code, result->outcome.text);
+    else
+        snprintf(reply, sizeof reply, "%s", result->outcome.text);
     if (result->disposition == DISPOSITION_DEFERRED)
         date_rfc3339(result->next_attempt_at_ms / 1000, next);
     EVENT(a->o.events, result->disposition == DISPOSITION_DELIVERED ? EVENT_INFO : EVENT_WARNING,
@@ -229,8 +243,8 @@ static void log_disposition(struct attempt *a, const struct addressee *t,
           FIELD(KEY_LEVEL, level_name(t->recipient.level)),
           FIELD(KEY_EXEMPT, exemption_name(t->recipient.exemption)), FIELD(KEY_DELAY, delay),
           FIELD_NUMBER(KEY_ATTEMPTS, t->recipient.attempts + 1),
-          FIELD(KEY_STATUS, status_text(result->outcome.status, status)),
-          FIELD(KEY_REPLY, result->outcome.text), FIELD(KEY_NEXT, next));
+          FIELD(KEY_STATUS, status_text(result->outcome.status, status)), FIELD(KEY_REPLY, reply),
+          FIELD(KEY_NEXT, next));
 }
 
 static void settle_done(void *context, int error)
@@ -274,7 +288,14 @@ static struct guarantee_conclusion conclude(struct attempt *a, const struct addr
         .now = date_now(),
         .patience = a->o.settings->patience_ms / 1000,
     };
-    return guarantee_conclude(&t->requirement, facts);
+    struct guarantee_conclusion c = guarantee_conclude(&t->requirement, facts);
+    /* Trouble that begins within this second is counted from its end: patience is never shorter
+     * than it says. */
+    if (t->recipient.trouble_since == 0 && c.trouble_since > 0) {
+        c.trouble_since++;
+        c.patience_ends_at += c.patience_ends_at > 0;
+    }
+    return c;
 }
 
 static void settle(struct attempt *a, struct addressee *t)
@@ -430,6 +451,7 @@ static size_t gather(struct attempt *a, const struct guarantee_host *facts)
 {
     size_t count = 0;
     struct guarantee_host kept = keep_facts(a, facts);
+    a->sent = kept;
     for (size_t i = 0; i < a->count; i++) {
         struct addressee *t = &a->to[i];
         if (!is_open(t))
@@ -488,17 +510,35 @@ static bool is_stale_connection(struct attempt *a)
     return true;
 }
 
-static void take_answer(struct attempt *a, const struct guarantee_host *kept, size_t slot)
+/* What the answers stand on: the facts the judge passed the transaction on. A TTL that ends while
+ * the host answers changes nothing of what was answered; only what became of the connection is
+ * newer. */
+static struct guarantee_host facts_of_answers(struct attempt *a)
+{
+    struct guarantee_host facts = client_facts(a->client);
+    struct guarantee_host h = a->sent;
+    h.at = facts.at;
+    if (facts.contact != GUARANTEE_IN_CONTACT) {
+        h.contact = facts.contact;
+        h.cause = facts.cause;
+    }
+    return h;
+}
+
+static void take_answer(struct attempt *a, const struct guarantee_host *facts, size_t slot)
 {
     struct addressee *t = a->slot_of[slot];
-    struct guarantee_host h = *kept;
+    struct guarantee_host h = *facts;
     h.answer = a->slots[slot].answer;
     h.reply = a->slots[slot].reply;
     bool was_passed = a->slots[slot].verdict.kind == GUARANTEE_ACCEPTABLE;
-    if (h.answer == GUARANTEE_ANSWER_NONE && was_passed && h.contact == GUARANTEE_IN_CONTACT) {
+    if (h.answer == GUARANTEE_ANSWER_NONE && h.contact == GUARANTEE_IN_CONTACT) {
         h.answer = GUARANTEE_ANSWER_TEMPORARY;
-        h.reply =
-            outcome_local(status_make(4, 4, 2), "lost connection with %s[%s]", h.name, h.address);
+        h.reply = was_passed
+                      ? outcome_local(status_make(4, 4, 2), "lost connection with %s[%s]", h.name,
+                                      h.address)
+                      : outcome_local(status_make(4, 4, 2), "%s[%s] was looked up too long ago",
+                                      h.name, h.address);
         outcome_set_host(&h.reply, h.name, h.address, h.port);
     }
     record(t, &h);
@@ -512,16 +552,16 @@ static void take_answer(struct attempt *a, const struct guarantee_host *kept, si
 static void client_sent(void *context, struct client *c)
 {
     struct attempt *a = context;
+    (void)c;
     if (is_stale_connection(a)) {
         a->transaction.count = 0;
         give_up_connection(a, false);
         connect_fresh(a);
         return;
     }
-    struct guarantee_host facts = client_facts(c);
-    struct guarantee_host kept = keep_facts(a, &facts);
+    struct guarantee_host facts = facts_of_answers(a);
     for (size_t i = 0; i < a->transaction.count; i++)
-        take_answer(a, &kept, i);
+        take_answer(a, &facts, i);
     a->transaction.count = 0;
     give_up_connection(a, true);
     next_address(a);
@@ -632,11 +672,16 @@ static void fill_tls_options(struct attempt *a, struct tls_client_options *out,
     out->dane_names[1] = a->host.tlsa_base;
 }
 
+static int64_t later(int64_t a, int64_t b)
+{
+    return a > b ? a : b;
+}
+
 static void connect_fresh(struct attempt *a)
 {
     struct destination *d = a->o.destination;
     a->is_reused = false;
-    if (d->running + d->idle_count > a->o.settings->concurrency)
+    if (d->running + d->idle_count > d->limit)
         destination_close_idle(d, INT64_MAX);
     struct client_options o = {
         .loop = a->o.loop,
@@ -648,7 +693,9 @@ static void connect_fresh(struct attempt *a)
         .connect_timeout_ms = a->o.settings->connect_timeout_ms,
         .tls = a->o.settings->tls,
         .host = facts_before(a, &a->key.to),
-        .tlsa_expires_at = a->host.expires_at,
+        /* An answer asked for this attempt serves the connection made with it, however short its
+           TTL (RFC 1035 section 3.2.1 on 0). */
+        .tlsa_expires_at = later(a->host.expires_at, date_now() + FIRST_USE_SECONDS),
     };
     struct tlsa_record *records = xalloc((a->host.record_count + 1) * sizeof *records);
     fill_tls_options(a, &o.tls_options, records);
@@ -712,6 +759,34 @@ static struct client *take_fitting_connection(struct attempt *a)
     return client;
 }
 
+/* The addresses before this one took so long that what DNS said of the host is over: its TLSA
+ * records are asked for anew, the addresses stay in their order. */
+static void host_found_again(void *context, const struct dns_host *host)
+{
+    struct attempt *a = context;
+    struct dns_host fresh;
+    a->question = NULL;
+    dns_host_copy(&fresh, host);
+    if (host->status != DNS_DATA) {
+        fresh.tlsa = DNS_TLSA_ERROR;
+        memcpy(fresh.tlsa_detail, host->detail, sizeof fresh.tlsa_detail);
+    }
+    free(fresh.addresses);
+    fresh.addresses = a->host.addresses;
+    fresh.address_count = a->host.address_count;
+    fresh.expires_at = later(fresh.expires_at, date_now() + 1);
+    free(a->host.records);
+    a->host = fresh;
+    contact_address(a, &a->host.addresses[a->address_index - 1]);
+}
+
+static bool ask_again(struct attempt *a)
+{
+    a->question = dns_find_host(a->o.dns, a->o.loop, a->hosts[a->host_index].name, a->next_hop.port,
+                                a->o.settings->ip_version, host_found_again, a);
+    return a->question;
+}
+
 static void contact_address(struct attempt *a, const struct net_address *to)
 {
     const struct net_address *source =
@@ -723,6 +798,8 @@ static void contact_address(struct attempt *a, const struct net_address *to)
     if (!slice_copy(slice_of(a->hosts[a->host_index].name), a->key.host, sizeof a->key.host))
         panic("host name too long");
     a->failed_tls = GUARANTEE_TLS_UNTRIED;
+    if (date_now() >= a->host.expires_at && ask_again(a))
+        return;
     struct guarantee_host facts = facts_before(a, to);
     leave_out_unusable(a, &facts);
     if (!is_anybody_open(a)) {
@@ -740,6 +817,16 @@ static void contact_address(struct attempt *a, const struct net_address *to)
     send_what_passes(a);
 }
 
+/* A limit of ours is no word of the destination's: nobody is stopped while a host of it was not
+ * tried. */
+static void leave_the_rest(struct attempt *a)
+{
+    struct outcome cause = outcome_local(
+        status_make(4, 3, 0), "more than %d addresses; the rest was not tried", ADDRESSES_MAX);
+    record_no_contact(a, GUARANTEE_OUR_FAULT, &cause);
+    finish(a);
+}
+
 static void next_address(struct attempt *a)
 {
     for (size_t i = 0; i < a->count; i++)
@@ -748,9 +835,13 @@ static void next_address(struct attempt *a)
         finish(a);
         return;
     }
-    if (a->address_index >= a->host.address_count || a->addresses_tried >= ADDRESSES_MAX) {
+    if (a->address_index >= a->host.address_count) {
         a->host_index++;
         next_host(a);
+        return;
+    }
+    if (a->addresses_tried >= ADDRESSES_MAX) {
+        leave_the_rest(a);
         return;
     }
     contact_address(a, &a->host.addresses[a->address_index++]);
@@ -784,8 +875,9 @@ static void cut_at_ourselves(struct attempt *a)
         first--;
     /* Equal hosts tried before us stay tried; what counts is whether anything better than us
      * exists. */
+    bool was_any_tried = a->host_index > first;
     a->host_count = a->host_index;
-    if (first == 0) {
+    if (first == 0 && !was_any_tried) {
         a->found = GUARANTEE_DESTINATION_OURSELVES;
         finish(a);
         return;
@@ -874,7 +966,7 @@ static void next_host(struct attempt *a)
 {
     for (size_t i = 0; i < a->count; i++)
         a->to[i].is_through_here = false;
-    if (a->host_index >= a->host_count || a->addresses_tried >= ADDRESSES_MAX) {
+    if (a->host_index >= a->host_count) {
         finish(a);
         return;
     }
@@ -1063,6 +1155,20 @@ struct attempt *attempt_new(const struct attempt_options *o)
     return a;
 }
 
+/* LMTP answers one recipient after the other: what was read is kept, or those recipients would get
+ * the message twice. */
+static void keep_answers_read(struct attempt *a)
+{
+    if (a->transaction.count == 0)
+        return;
+    struct guarantee_host facts = facts_of_answers(a);
+    for (size_t i = 0; i < a->transaction.count; i++) {
+        enum guarantee_answer answer = a->slots[i].answer;
+        if (answer == GUARANTEE_ANSWER_DELIVERED || answer == GUARANTEE_ANSWER_PERMANENT)
+            take_answer(a, &facts, i);
+    }
+}
+
 void attempt_abort(struct attempt *a)
 {
     if (a->is_aborted || a->has_left)
@@ -1072,6 +1178,7 @@ void attempt_abort(struct attempt *a)
     if (a->question)
         dns_cancel(a->question);
     a->question = NULL;
+    keep_answers_read(a);
     give_up_connection(a, false);
     for (size_t i = 0; i < a->count; i++) {
         if (a->to[i].is_pending)

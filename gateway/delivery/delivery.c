@@ -1,5 +1,7 @@
 #include "gateway/delivery/delivery.h"
 
+#include <ctype.h>
+#include <errno.h>
 #include <search.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,6 +17,7 @@ enum {
                        share of a sender's many */
     RUNNING_MAX = 2000, /* attempts per loop */
     HOUSEKEEPING_MS = 1000,
+    STORE_RETRY_MS = 5000, /* after a read that failed */
 };
 
 struct delivery {
@@ -63,11 +66,17 @@ static struct destination *destination_for(struct delivery *d, const char *domai
     if (!node)
         panic("out of memory");
     struct destination *found = *(struct destination **)node;
-    if (found == fresh)
-        TAILQ_INSERT_TAIL(&d->all, fresh, all);
-    else
+    if (found != fresh) {
         destination_free(fresh);
-    return found;
+        return found;
+    }
+    TAILQ_INSERT_TAIL(&d->all, fresh, all);
+    fresh->limit = d->o.settings->concurrency;
+    /* Recipient domains are shared out among the loops, so a route for many domains is served by
+     * all of them. */
+    if (hop.route && !isalnum((unsigned char)hop.route->pattern[0]))
+        fresh->limit = (fresh->limit + d->o.shares - 1) / d->o.shares;
+    return fresh;
 }
 
 /* ---- what is due ---- */
@@ -88,7 +97,7 @@ static void make_ready(struct delivery *d, struct destination *destination)
 {
     bool has_work = !TAILQ_EMPTY(&destination->lanes) || !TAILQ_EMPTY(&destination->groups);
     if (destination->is_ready || destination->is_stale || !has_work ||
-        destination->running >= d->o.settings->concurrency)
+        destination->running >= destination->limit)
         return;
     destination->is_ready = true;
     TAILQ_INSERT_TAIL(&d->ready, destination, ready);
@@ -208,8 +217,11 @@ static void begin_attempt(struct delivery *d, struct destination *destination,
         .left = attempt_left,
         .settled = attempt_settled,
     };
-    if (queue_message_read(d->o.queue, g->recipients[0].id, &o.message) != 0) {
-        group_give_back(d, g); /* removed by the administrator this moment */
+    int error = queue_message_read(d->o.queue, g->recipients[0].id, &o.message);
+    if (error != 0) {
+        if (error != -ENOENT) /* else removed by the administrator this moment */
+            lanes_note(&d->lanes, &g->lane, date_now_ms() + STORE_RETRY_MS);
+        group_give_back(d, g);
         return;
     }
     struct running_attempt *r = xalloc(sizeof *r);
@@ -247,8 +259,12 @@ static void serve_lane(struct delivery *d, struct destination *destination)
     int64_t now = date_now_ms();
     int64_t next_due_at_ms = INT64_MAX;
     TAILQ_REMOVE(&destination->lanes, lane, entry);
-    size_t count = queue_take(d->o.queue, &lane->key, now, taken, TAKE_MAX, &next_due_at_ms);
-    add_groups(destination, &lane->key, taken, count);
+    ptrdiff_t count = queue_take(d->o.queue, &lane->key, now, taken, TAKE_MAX, &next_due_at_ms);
+    if (count < 0) { /* the store could not be read, which says nothing about what is due */
+        lanes_wait(&d->lanes, lane, now + STORE_RETRY_MS);
+        return;
+    }
+    add_groups(destination, &lane->key, taken, (size_t)count);
     if (next_due_at_ms <= now && count > 0)
         TAILQ_INSERT_TAIL(&destination->lanes, lane, entry);
     else if (next_due_at_ms == INT64_MAX)
@@ -338,6 +354,27 @@ static void post_to_loop(void *context, void (*run)(void *argument), void *argum
     loop_post(context, run, argument);
 }
 
+/* Nothing new begins there and no connection is kept: it goes with the last attempt that works on
+ * it. */
+static void retire(struct delivery *d, struct destination *destination)
+{
+    unload(d, destination);
+    if (!destination->is_stale)
+        tdelete(destination, &d->by_key, compare_keys);
+    destination->is_stale = true;
+    destination_close_idle(destination, INT64_MAX);
+    drop_if_idle(d, destination);
+}
+
+static void retire_all(struct delivery *d)
+{
+    struct destination *next;
+    for (struct destination *destination = TAILQ_FIRST(&d->all); destination; destination = next) {
+        next = TAILQ_NEXT(destination, all);
+        retire(d, destination);
+    }
+}
+
 struct delivery *delivery_new(const struct delivery_options *o)
 {
     struct delivery *d = xalloc(sizeof *d);
@@ -364,18 +401,8 @@ struct delivery *delivery_new(const struct delivery_options *o)
 void delivery_reload(struct delivery *d, struct delivery_settings *settings, struct dns *dns,
                      void (*released)(void *context), void *context)
 {
-    struct destination *destination = TAILQ_FIRST(&d->all);
     struct running_attempt *r;
-    while (destination) {
-        struct destination *next = TAILQ_NEXT(destination, all);
-        unload(d, destination);
-        destination_close_idle(destination, INT64_MAX);
-        if (!destination->is_stale)
-            tdelete(destination, &d->by_key, compare_keys);
-        destination->is_stale = true;
-        drop_if_idle(d, destination);
-        destination = next;
-    }
+    retire_all(d);
     struct delivery_settings *old = d->o.settings;
     d->o.settings = delivery_settings_ref(settings);
     delivery_settings_unref(old);
@@ -398,23 +425,17 @@ void delivery_reload(struct delivery *d, struct delivery_settings *settings, str
 void delivery_stop(struct delivery *d, int64_t grace_ms, void (*stopped)(void *context),
                    void *context)
 {
-    struct destination *destination;
     d->is_stopping = true;
     d->stopped = stopped;
     d->stopped_context = context;
     loop_timer_stop(d->due_timer);
-    TAILQ_FOREACH(destination, &d->all, all)
-    {
-        unload(d, destination);
-        destination_close_idle(destination, INT64_MAX);
-    }
+    retire_all(d);
     loop_timer_start(d->grace_timer, grace_ms);
     maybe_stopped(d);
 }
 
 void delivery_free(struct delivery *d)
 {
-    struct destination *destination;
     if (!d)
         return;
     if (!TAILQ_EMPTY(&d->attempts))
@@ -424,10 +445,9 @@ void delivery_free(struct delivery *d)
     loop_timer_free(d->due_timer);
     loop_timer_free(d->house_timer);
     loop_timer_free(d->grace_timer);
-    while ((destination = TAILQ_FIRST(&d->all)) != NULL) {
-        unload(d, destination);
-        drop_if_idle(d, destination);
-    }
+    retire_all(d);
+    if (!TAILQ_EMPTY(&d->all))
+        panic("a destination is left");
     lanes_free(&d->lanes);
     delivery_settings_unref(d->o.settings);
     free(d);

@@ -182,7 +182,8 @@ void destination_keep_host(struct destination *d, const char *name, const struct
 static bool keys_equal(const struct connection_key *a, const struct connection_key *b)
 {
     return strcmp(a->host, b->host) == 0 && net_address_equal(&a->to, &b->to) &&
-           net_address_equal(&a->source, &b->source) && a->is_local_route == b->is_local_route;
+           net_address_equal(&a->source, &b->source) && a->is_local_route == b->is_local_route &&
+           a->is_smarthost == b->is_smarthost && a->is_name_secure == b->is_name_secure;
 }
 
 static struct client *take_out(struct idle_connection *i)

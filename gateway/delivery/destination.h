@@ -33,6 +33,9 @@ struct connection_key {
     struct net_address to;
     struct net_address source;
     bool is_local_route;
+    bool is_smarthost; /* facts of the way there, not of the connection: two routes may share a next
+                          hop */
+    bool is_name_secure;
 };
 
 struct idle_connection {
@@ -62,6 +65,7 @@ struct destination {
     char key[NEXT_HOP_KEY_SIZE];
     struct lane_list lanes;               /* with something due, served in turn */
     TAILQ_HEAD(, recipient_group) groups; /* taken from the lane served last */
+    unsigned limit;                       /* attempts at a time */
     unsigned running;                     /* attempts under way */
     unsigned idle_count;
     bool is_stale; /* the configuration changed: nothing new begins here */

@@ -412,7 +412,9 @@ static int bind_source(int fd, const struct net_address *to, const struct net_ad
 
 static bool is_our_own_fault(int error)
 {
-    return error == -EMFILE || error == -ENFILE || error == -ENOMEM || error == -ENOBUFS;
+    /* EADDRNOTAVAIL: all local ports towards that peer are in use, or the source is not ours. */
+    return error == -EMFILE || error == -ENFILE || error == -ENOMEM || error == -ENOBUFS ||
+           error == -EADDRNOTAVAIL;
 }
 
 /* A descriptor, or the error; *is_ours tells whose fault that is. */

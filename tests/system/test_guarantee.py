@@ -39,7 +39,7 @@ class Fact:
     words: str = ""
 
 
-REFUSED_WORDS = r"(?i)starttls"
+REFUSED_WORDS = r"^TLS is required, but host \S+ refused to start TLS: "
 HANDSHAKE_WORDS = r"(?i)tls"
 
 FACTS = [
@@ -227,7 +227,7 @@ HOSTS = [
     Hosts("4-all-without-tls-stop", (NO_TLS, NO_TLS, NO_TLS), "stop", "5.7.4", "NOT OFFERED 0"),
     Hosts("4-reason-is-the-best-hosts", (OLD_TLS, NO_TLS, NO_TLS), "stop", "5.7.5", "(?i)protocol"),
     Hosts("4-reason-is-the-best-hosts-with-a-verdict", ({"starttls": "502 5.5.1 what"}, OLD_TLS, None), "stop",
-          "5.7.4", "(?i)starttls"),
+          "5.7.4", REFUSED_WORDS),
     Hosts("5-nothing-reachable-defers-beyond-patience", (None, {"greeting": "421 4.3.2 no"}, None), "defer-long"),
 ]
 

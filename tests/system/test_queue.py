@@ -7,6 +7,7 @@ import pytest
 
 from lab.expect import expect_delivered
 from lab.laboratory import Lab
+from lab.process import wait_until
 from lab.rogue_mx import Act, Script
 from lab.sealpost import BUILD, Sealpost, Settings
 
@@ -107,9 +108,8 @@ def test_a_message_that_cannot_be_delivered_in_its_lifetime_fails(make_gateway, 
     user = gateway.add_user()
     queue_id = gateway.submit(user, f"bob@{domain.name}")
     gateway.wait_for_disposition(queue_id, f"bob@{domain.name}", "failed", 12)
-    notices = [n for n in gateway.notices_to(user.address) if n.subject.startswith("Undelivered")]
-    if not notices:
-        notices = [gateway.wait_for_notice(user.address, count=len(gateway.notices_to(user.address)) or 1)]
+    notices = wait_until(lambda: [n for n in gateway.notices_to(user.address) if n.subject.startswith("Undelivered")],
+                         6, "the failure notice")
     fields = notices[-1].recipient(f"bob@{domain.name}")
     assert fields["Action"] == "failed" and "never today" in fields["Diagnostic-Code"], fields
 

@@ -201,15 +201,16 @@ class RogueMx:
 
     def _serve(self, connection: socket.socket, session: Session) -> None:
         connection.settimeout(_PATIENCE)
+        dialogue = _Dialogue(self, connection, session)
         try:
-            _Dialogue(self, connection, session).run()
+            dialogue.run()
         except (_Over, OSError, ssl.SSLError):
             pass
         finally:
             session.is_over = True
             with self._lock:
                 self._open.discard(connection)
-            connection.close()
+            dialogue.socket.close()  # under TLS another object than the connection, which it has taken over
 
 
 class _Over(Exception):

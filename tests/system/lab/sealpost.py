@@ -271,7 +271,7 @@ class Sealpost:
         certificate = self.lab.certificate(self.settings.certificate)
         top = {"hostname": HOSTNAME, "state_directory": self.directory / "state",
                "control_socket": self.directory / "control", "run_as": "", "workers": 2,
-               "shutdown_grace": "20s"}
+               "shutdown_grace": "20s", "log_level": os.environ.get("SYSTEM_TEST_LOG", "info")}
         relay = {"address": self.relay_address, "port": 2525, "tls": "optional",
                  "trusted": ["127.0.0.0/8"], **self.settings.relay}
         sections = {

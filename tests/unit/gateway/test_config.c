@@ -1,0 +1,197 @@
+#include "gateway/config.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+static char path[] = "/tmp/sealpost-config-XXXXXX";
+static char error[1024];
+
+static struct config *load(const char *text)
+{
+    FILE *file = fopen(path, "w");
+    assert_non_null(file);
+    fputs(text, file);
+    fclose(file);
+    return config_load(path, CONFIG_CONTROL, error, sizeof error);
+}
+
+static void defaults_are_those_of_the_documents(void **state)
+{
+    (void)state;
+    struct config *c = load("hostname = \"Mail.Example.org\"\n");
+    if (!c)
+        fail_msg("%s", error);
+    assert_string_equal(c->hostname, "mail.example.org");
+    assert_string_equal(c->state_directory, "/var/lib/sealpost");
+    assert_string_equal(c->run_as, "sealpost");
+    assert_int_equal(c->shutdown_grace_ms, 30000);
+    assert_int_equal(c->default_level, LEVEL_OFF);
+    assert_int_equal(c->delivery->port, 25);
+    assert_int_equal(c->delivery->blocked_count, 8);
+    assert_int_equal(c->delivery->lifetime_ms, 5 * 86400000LL);
+    assert_int_equal(c->delivery->patience_ms, 3600000);
+    assert_int_equal(c->submission->message_size, 50 << 20);
+    assert_int_equal(c->queue_size, (uint64_t)64 << 30);
+    assert_true(c->submission->exempt_auto_replies);
+    assert_false(c->keeps_sha1);
+    assert_int_equal(c->warning_count, 0);
+    config_free(c);
+}
+
+static void a_whole_file_is_read(void **state)
+{
+    (void)state;
+    struct config *c =
+        load("hostname = \"mail.example.org\"\n"
+             "listen submission { address = {\"0.0.0.0\", \"::\"} port = 587 tls = \"starttls\" }\n"
+             "listen submissions { address = \"*\" port = 465 tls = \"implicit\" }\n"
+             "listen relay { address = \"127.0.0.1\" port = 2525 tls = \"optional\" trusted = "
+             "{\"127.0.0.0/8\", \"::1/128\"} }\n"
+             "dns { resolvers = {\"127.0.0.1@5353\"} }\n"
+             "delivery { blocked_networks = {} ip_version = \"6\" }\n"
+             "route \"example.org\" { next_hop = \"[127.0.0.1]:24\" protocol = \"lmtp\" tls = "
+             "\"none\" }\n"
+             "route \"*\" { next_hop = \"[smart.example.net]:587\" tls = encrypt }\n"
+             "policy \".bank.example\" { tls = \"verify\" }\n"
+             "source \"business.example\" { address = {\"192.0.2.2\", \"2001:db8::2\"} }\n"
+             "guarantee { default_level = encrypt on_stop = discard exempt_auto_replies = false }\n"
+             "auth_mechanisms = {\"SCRAM-SHA-1\"}\n");
+    if (!c)
+        fail_msg("%s", error);
+    const struct submission_settings *s = c->submission;
+    assert_int_equal(s->listener_count, 3);
+    assert_int_equal(s->listeners[0].address_count, 2);
+    assert_int_equal(s->listeners[1].address_count, 2);
+    assert_int_equal(s->listeners[1].tls, SUBMISSION_IMPLICIT);
+    assert_true(s->listeners[2].is_relay);
+    assert_int_equal(s->listeners[2].trusted_count, 2);
+    assert_int_equal(s->listeners[2].addresses[0].port, 2525);
+    assert_int_equal(c->resolver_count, 1);
+    assert_int_equal(c->delivery->blocked_count, 0);
+    assert_int_equal(c->delivery->ip_version, 6);
+    assert_int_equal(c->delivery->routes[0].protocol, CLIENT_LMTP);
+    assert_int_equal(c->delivery->routes[0].tls, GUARANTEE_POLICY_NONE);
+    assert_int_equal(c->delivery->policies[0].tls, GUARANTEE_POLICY_VERIFY);
+    assert_string_equal(c->delivery->policies[0].pattern, ".bank.example");
+    assert_int_equal(c->delivery->sources[0].addresses[1].family, NET_IPV6);
+    assert_int_equal(c->default_level, LEVEL_ENCRYPT);
+    assert_true(c->delivery->discards_stopped);
+    assert_false(s->exempt_auto_replies);
+    assert_true(c->keeps_sha1);
+    assert_int_equal(c->warning_count, 0);
+    config_free(c);
+}
+
+static void what_is_wrong_names_line_and_key(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text, *place, *want;
+    } cases[] = {
+        {"hostname = \"a.example\"\ncolour = 1\n", ":2: ", "colour"},
+        {"\nhostname = \"a b\"\n", ":2: ", "hostname = \"a b\": expected a domain name"},
+        {"state_directory = \"/x\"\n", ": ", "hostname: must be set"},
+        {"hostname = \"a.example\"\ndelivery {\n port = 70000\n}\n",
+         ":3: ", "delivery: port = \"70000\": expected"},
+        {"hostname = \"a.example\"\nretry { first = \"5\" }\n", ":2: ", "expected a duration"},
+        {"hostname = \"a.example\"\nlisten a { port = 25 }\n",
+         ":2: ", "listen \"a\": address: must be set"},
+        {"hostname = \"a.example\"\nlisten a { address = \"*\" }\n",
+         ":2: ", "listen \"a\": port: must be set"},
+        {"hostname = \"a.example\"\nlisten a { address = \"*\" port = 1 tls = optional }\n",
+         ":2: ", "needs `trusted`"},
+        {"hostname = \"a.example\"\nroute \"a b\" { next_hop = \"x.example\" }\n",
+         ":2: ", "route \"a b\": expected a domain name"},
+        {"hostname = \"a.example\"\npolicy \"*\" { tls = dane }\n",
+         ":2: ", "policy \"*\": expected a domain name"},
+        {"hostname = \"a.example\"\npolicy \"x.example\" { tls = dane }\npolicy \"x.example\" { "
+         "tls = may }\n",
+         ":3: ", "x.example"},
+        {"hostname = \"a.example\"\nsource \"x.example\" { address = {\"192.0.2.1\", "
+         "\"192.0.2.2\"} }\n",
+         ":2: ", "one address per family"},
+        {"hostname = \"a.example\"\ndelivery {\n port = 26\n", ":",
+         "a section, list or text is not closed"},
+    };
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        struct config *c = load(cases[i].text);
+        if (c)
+            fail_msg("accepted: %s", cases[i].text);
+        if (strncmp(error, path, strlen(path)) != 0 || !strstr(error, cases[i].place) ||
+            !strstr(error, cases[i].want))
+            fail_msg("%s\n-> %s", cases[i].text, error);
+    }
+    assert_null(config_load("/nowhere/sealpost.conf", CONFIG_CONTROL, error, sizeof error));
+    assert_non_null(strstr(error, "/nowhere/sealpost.conf: "));
+}
+
+static void a_certificate_that_cannot_be_read_names_its_line(void **state)
+{
+    (void)state;
+    struct config *c =
+        load("hostname = \"a.example\"\nlisten a { address = \"127.0.0.1\" port = 2587 }\ntls {\n "
+             "certificate = \"/nowhere/c.pem\"\n key = \"/nowhere/k.pem\"\n}\n");
+    assert_non_null(c); /* sealpostctl need not read it */
+    config_free(c);
+    assert_null(config_load(path, CONFIG_WHOLE, error, sizeof error));
+    assert_non_null(strstr(error, ":4: tls: certificate: cannot read /nowhere/c.pem"));
+}
+
+static void a_route_into_the_clear_is_warned_of(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *route;
+        unsigned want;
+    } cases[] = {
+        {"route \"x.example\" { next_hop = \"[127.0.0.1]:24\" tls = none }", 0},
+        {"route \"x.example\" { next_hop = \"unix:/run/lmtp\" }", 0},
+        {"route \".example\" { next_hop = \"[127.0.0.1]:24\" }", 1},
+        {"route \"*\" { next_hop = \"[127.0.0.1]:24\" }", 1},
+        {"route \"x.example\" { next_hop = \"[192.0.2.1]:24\" }", 1},
+        {"route \"x.example\" { next_hop = \"[192.0.2.1]:24\" tls = encrypt }", 0},
+    };
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        char text[300];
+        snprintf(text, sizeof text, "hostname = \"a.example\"\n%s\n", cases[i].route);
+        struct config *c = load(text);
+        if (!c)
+            fail_msg("%s", error);
+        if (c->warning_count != cases[i].want)
+            fail_msg("%s", cases[i].route);
+        config_free(c);
+    }
+}
+
+static int make_file(void **state)
+{
+    (void)state;
+    int fd = mkstemp(path);
+    return fd >= 0 ? close(fd) : -1;
+}
+
+static int remove_file(void **state)
+{
+    (void)state;
+    return unlink(path);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(defaults_are_those_of_the_documents),
+        cmocka_unit_test(a_whole_file_is_read),
+        cmocka_unit_test(what_is_wrong_names_line_and_key),
+        cmocka_unit_test(a_certificate_that_cannot_be_read_names_its_line),
+        cmocka_unit_test(a_route_into_the_clear_is_warned_of),
+    };
+    return cmocka_run_group_tests(tests, make_file, remove_file);
+}
