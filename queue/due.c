@@ -23,8 +23,8 @@ struct choice {
     int64_t next_due_at_ms;
 };
 
-static void choose(struct queue *q, struct txn *view, const struct queue_lane *lane, int64_t now_ms,
-                   size_t max, struct choice *out)
+static int choose(struct queue *q, struct txn *view, const struct queue_lane *lane, int64_t now_ms,
+                  size_t max, struct choice *out)
 {
     struct cursor c;
     struct key prefix = key_lane(lane);
@@ -34,9 +34,10 @@ static void choose(struct queue *q, struct txn *view, const struct queue_lane *l
     if (rc == 0)
         rc = cursor_seek(&c, key_slice(&prefix));
     for (; rc == 0; rc = cursor_next(&c)) {
-        if (!slice_equal(slice_sub(c.key, 0, prefix.len), key_slice(&prefix)) ||
-            !key_get_due(c.key, &at, &found.due_at_ms, &found.id, &found.index))
+        if (!slice_equal(slice_sub(c.key, 0, prefix.len), key_slice(&prefix)))
             break;
+        if (!key_get_due(c.key, &at, &found.due_at_ms, &found.id, &found.index))
+            continue; /* damaged: it must not stand in the way of the others */
         if (found.due_at_ms > now_ms || out->count == max) {
             if (leases_has(q->leases, found.id, found.index))
                 continue;
@@ -47,52 +48,74 @@ static void choose(struct queue *q, struct txn *view, const struct queue_lane *l
             out->items[out->count++] = found;
     }
     cursor_close(&c);
+    return rc == -ENOENT ? 0 : rc;
 }
 
-static bool read_candidate(struct queue *q, struct txn *view, const struct queue_lane *lane,
-                           const struct candidate *from, struct queue_recipient *out)
+/* 1: *out is filled and stays leased; 0: nothing to be had here; negative: the store's error. */
+static int read_candidate(struct queue *q, struct txn *view, const struct queue_lane *lane,
+                          const struct candidate *from, struct queue_recipient *out)
 {
     struct slice value;
     uint32_t flow;
     struct key due = key_due(lane, from->due_at_ms, from->id, from->index);
     struct key key = key_part(from->id, from->index);
-    if (store_get(view, TABLE_DUE, key_slice(&due), &value) != 0 ||
-        store_get(view, TABLE_RECIPIENT, key_slice(&key), &value) != 0) {
+    int rc = store_get(view, TABLE_DUE, key_slice(&due), &value);
+    if (rc == 0)
+        rc = store_get(view, TABLE_RECIPIENT, key_slice(&key), &value);
+    if (rc == -ENOENT)
         leases_end(q->leases, from->id, from->index);
-        return false;
-    }
+    if (rc != 0)
+        return rc == -ENOENT ? 0 : rc;
     if (!record_get_recipient(value, out, &flow)) {
         /* The lease stays: one event, not one for each look at the lane. */
         char id[ID_SIZE];
         EVENT(room_events(q), EVENT_ERROR, "store-damaged", FIELD(KEY_ID, id_text(from->id, id)),
               FIELD(KEY_ERROR, "recipient"));
-        return false;
+        return 0;
     }
     out->id = from->id;
     out->index = from->index;
-    return true;
+    return 1;
 }
 
-size_t queue_take(struct queue *q, const struct queue_lane *lane, int64_t now_ms,
-                  struct queue_recipient *out, size_t max, int64_t *next_due_at_ms)
+static ptrdiff_t read_choice(struct queue *q, const struct queue_lane *lane, struct choice *choice,
+                             struct queue_recipient *out)
 {
-    struct choice choice = {.next_due_at_ms = INT64_MAX};
     size_t count = 0;
-    struct txn *view = store_view(q->store);
-    if (view) {
-        choice.items = xalloc(max * sizeof *choice.items);
-        choose(q, view, lane, now_ms, max, &choice);
-        store_view_end(view);
-    }
-    view = choice.count > 0 ? store_view(q->store) : NULL;
-    for (size_t i = 0; i < choice.count; i++) {
-        if (!view)
-            leases_end(q->leases, choice.items[i].id, choice.items[i].index);
-        else if (read_candidate(q, view, lane, &choice.items[i], &out[count]))
+    int rc = 0;
+    struct txn *view = choice->count > 0 ? store_view(q->store) : NULL;
+    if (choice->count > 0 && !view)
+        return -EIO;
+    for (size_t i = 0; rc >= 0 && i < choice->count; i++) {
+        rc = read_candidate(q, view, lane, &choice->items[i], &out[count]);
+        if (rc > 0)
             count++;
+        else if (rc == 0)
+            choice->items[i].id = 0; /* its lease is no longer this call's */
     }
     if (view)
         store_view_end(view);
+    for (size_t i = 0; rc < 0 && i < count; i++)
+        queue_recipient_clear(&out[i]);
+    return rc < 0 ? rc : (ptrdiff_t)count;
+}
+
+ptrdiff_t queue_take(struct queue *q, const struct queue_lane *lane, int64_t now_ms,
+                     struct queue_recipient *out, size_t max, int64_t *next_due_at_ms)
+{
+    struct choice choice = {.next_due_at_ms = INT64_MAX};
+    struct txn *view = store_view(q->store);
+    if (!view)
+        return -EIO;
+    choice.items = xalloc(max * sizeof *choice.items);
+    ptrdiff_t count = choose(q, view, lane, now_ms, max, &choice);
+    store_view_end(view);
+    if (count == 0)
+        count = read_choice(q, lane, &choice, out);
+    for (size_t i = 0; count < 0 && i < choice.count; i++) {
+        if (choice.items[i].id != 0)
+            leases_end(q->leases, choice.items[i].id, choice.items[i].index);
+    }
     free(choice.items);
     *next_due_at_ms = choice.next_due_at_ms;
     return count;

@@ -19,9 +19,10 @@ struct queue_lane {
  * released, retried), on the poster's thread, in order of commits; several in one commit come as
  * one call per lane with the earliest time. */
 typedef void queue_lane_event(void *context, const struct queue_lane *lane, int64_t due_at_ms);
-/* Also tells of every lane the store holds now. One watcher per `share` of `shares`: a domain
- * belongs to share hash(domain) % shares. All watchers are set before mail flows; unwatch with
- * queue_unwatch() on the poster's thread, after which no event comes. */
+/* Also tells of every lane the store holds now (or, where they can not be read, as soon as they
+ * can; then all watchers hear of them, perhaps not for the first time). One watcher per `share` of
+ * `shares`: a domain belongs to share hash(domain) % shares. All watchers are set before mail
+ * flows; unwatch with queue_unwatch() on the poster's thread, after which no event comes. */
 struct queue_watch;
 NODISCARD struct queue_watch *queue_watch_lanes(struct queue *q, const struct queue_poster *poster,
                                                 unsigned share, unsigned shares,
@@ -30,9 +31,11 @@ void queue_unwatch(struct queue_watch *w);
 
 /* Takes up to `max` recipients of the lane that are due at now_ms and not leased, oldest due first,
  * and leases them. Returns how many are in out[] (owned by the caller: free each content with
- * queue_recipient_clear()). *next_due_at_ms: when the next unleased is due (INT64_MAX: none). */
-size_t queue_take(struct queue *q, const struct queue_lane *lane, int64_t now_ms,
-                  struct queue_recipient *out, size_t max, int64_t *next_due_at_ms);
+ * queue_recipient_clear()). *next_due_at_ms: when the next unleased is due (INT64_MAX: none).
+ * Negative errno: the store could not be read, nothing is leased and *next_due_at_ms says nothing;
+ * the lane may hold mail, so try again in some seconds. */
+NODISCARD ptrdiff_t queue_take(struct queue *q, const struct queue_lane *lane, int64_t now_ms,
+                               struct queue_recipient *out, size_t max, int64_t *next_due_at_ms);
 void queue_recipient_clear(struct queue_recipient *r);
 /* Gives a lease back untried (shutdown, or the destination moved): nothing is stored, due as
  * before. */

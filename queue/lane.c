@@ -194,6 +194,21 @@ static int list_lanes(struct txn *view, struct batch *out)
     return rc == -ENOENT ? 0 : rc;
 }
 
+/* Where they can not be listed now, the writer does it as soon as it can: a lane nobody was told of
+ * is mail that nobody delivers. All watchers hear of it, some of them twice. */
+static int run_list(struct op *op, struct batch *b)
+{
+    (void)op;
+    return list_lanes(b->txn, b);
+}
+
+static void list_later(struct queue *q)
+{
+    struct op *op = op_new(sizeof *op, run_list, NULL, NULL, NULL);
+    op->is_durable = true;
+    writer_submit(q, op);
+}
+
 struct queue_watch *queue_watch_lanes(struct queue *q, const struct queue_poster *poster,
                                       unsigned share, unsigned shares, queue_lane_event *event,
                                       void *context)
@@ -216,10 +231,12 @@ struct queue_watch *queue_watch_lanes(struct queue *q, const struct queue_poster
 
     struct batch present = {.q = q};
     struct txn *view = store_view(q->store);
-    if (view) {
-        if (list_lanes(view, &present) != 0)
-            EVENT(room_events(q), EVENT_ERROR, "store-trouble", FIELD(KEY_ERROR, "listing lanes"));
+    int rc = view ? list_lanes(view, &present) : -EIO;
+    if (view)
         store_view_end(view);
+    if (rc != 0) {
+        EVENT(room_events(q), EVENT_ERROR, "store-trouble", FIELD(KEY_ERROR, "listing lanes"));
+        list_later(q);
     }
     if (present.lane_count > 0)
         post_lanes(w, present.lanes, present.lane_count);
@@ -254,7 +271,8 @@ struct queue_notice_watch *queue_watch_notices(struct queue *q, const struct que
 
     uint64_t nothing;
     int64_t due_at_ms = INT64_MAX;
-    (void)queue_notices_due(q, INT64_MAX, &nothing, 0, &due_at_ms);
+    if (queue_notices_due(q, INT64_MAX, &nothing, 0, &due_at_ms) < 0)
+        due_at_ms = 0; /* it looks again by itself */
     if (due_at_ms != INT64_MAX)
         post_notice(w, due_at_ms);
     return w;

@@ -7,8 +7,8 @@
 #include "mail/date.h"
 #include "queue/room.h"
 
-size_t queue_notices_due(struct queue *q, int64_t now_ms, uint64_t *ids, size_t max,
-                         int64_t *next_due_at_ms)
+ptrdiff_t queue_notices_due(struct queue *q, int64_t now_ms, uint64_t *ids, size_t max,
+                            int64_t *next_due_at_ms)
 {
     struct cursor c;
     size_t count = 0;
@@ -17,11 +17,13 @@ size_t queue_notices_due(struct queue *q, int64_t now_ms, uint64_t *ids, size_t 
     *next_due_at_ms = INT64_MAX;
     struct txn *view = store_view(q->store);
     if (!view)
-        return 0;
+        return -EIO;
     int rc = cursor_open(view, TABLE_NOTICE_DUE, &c);
     if (rc == 0)
         rc = cursor_seek(&c, (struct slice){0});
-    for (; rc == 0 && key_get_notice_due(c.key, &due_at_ms, &id); rc = cursor_next(&c)) {
+    for (; rc == 0; rc = cursor_next(&c)) {
+        if (!key_get_notice_due(c.key, &due_at_ms, &id))
+            continue; /* damaged: it must not stand in the way of the others */
         if (count == max || due_at_ms > now_ms) {
             *next_due_at_ms = due_at_ms;
             break;
@@ -30,7 +32,7 @@ size_t queue_notices_due(struct queue *q, int64_t now_ms, uint64_t *ids, size_t 
     }
     cursor_close(&c);
     store_view_end(view);
-    return count;
+    return rc == 0 || rc == -ENOENT ? (ptrdiff_t)count : rc;
 }
 
 uint64_t queue_notice_id(struct queue *q)

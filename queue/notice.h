@@ -9,7 +9,7 @@
 #include "queue/message.h"
 
 /* After every commit that stored an order, on the poster's thread, and once for the earliest order
- * when set. One watcher. */
+ * when set (with 0 where the orders could not be read then). One watcher. */
 typedef void queue_notice_event(void *context, int64_t due_at_ms);
 struct queue_notice_watch;
 NODISCARD struct queue_notice_watch *queue_watch_notices(struct queue *q,
@@ -17,9 +17,10 @@ NODISCARD struct queue_notice_watch *queue_watch_notices(struct queue *q,
                                                          queue_notice_event *event, void *context);
 void queue_unwatch_notices(struct queue_notice_watch *w);
 /* Message IDs whose order is due at now_ms, oldest first; *next_due_at_ms: of the first not
- * returned (INT64_MAX: none). */
-size_t queue_notices_due(struct queue *q, int64_t now_ms, uint64_t *ids, size_t max,
-                         int64_t *next_due_at_ms);
+ * returned (INT64_MAX: none). Returns how many. Negative errno: the store could not be read and
+ * *next_due_at_ms says nothing; try again in some seconds. */
+NODISCARD ptrdiff_t queue_notices_due(struct queue *q, int64_t now_ms, uint64_t *ids, size_t max,
+                                      int64_t *next_due_at_ms);
 
 struct queue_reported {
     uint32_t index;

@@ -246,8 +246,8 @@ static void work(struct worker *w)
             incoming(w, round * BATCH + i + (unsigned)w->model->operations);
         await_all(w);
         (void)queue_held_walk(w->desk.q, 0, 1000, administer, w);
-        size_t count = queue_notices_due(w->desk.q, w->now_ms, ids, COUNT_OF(ids), &next);
-        for (size_t i = 0; i < count; i++)
+        ptrdiff_t count = queue_notices_due(w->desk.q, w->now_ms, ids, COUNT_OF(ids), &next);
+        for (ptrdiff_t i = 0; i < count; i++)
             make_notice(w, ids[i]);
         await_all(w);
     }

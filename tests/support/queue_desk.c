@@ -242,8 +242,12 @@ size_t desk_take(struct desk *d, int64_t now_ms, struct queue_recipient *out, si
     struct queue_watch *w = queue_watch_lanes(d->q, &d->poster, 0, 1, note_lane, &lanes);
     desk_run(d);
     queue_unwatch(w);
-    for (size_t i = 0; i < lanes.count && count < max; i++)
-        count += queue_take(d->q, &lanes.list[i], now_ms, out + count, max - count, &next);
+    for (size_t i = 0; i < lanes.count && count < max; i++) {
+        ptrdiff_t got = queue_take(d->q, &lanes.list[i], now_ms, out + count, max - count, &next);
+        if (got < 0)
+            panic("queue_take: %s", strerror((int)-got));
+        count += (size_t)got;
+    }
     return count;
 }
 

@@ -159,6 +159,62 @@ static void take_gives_what_is_due_oldest_first_and_only_once(void **state)
         queue_recipient_clear(&r[i]);
 }
 
+/* Takes every view there is, so that nothing can be read. */
+enum { VIEWS_MAX = 2048 };
+
+static size_t use_up_views(struct txn *views[VIEWS_MAX])
+{
+    size_t count = 0;
+    while (count < VIEWS_MAX && (views[count] = store_view(desk.q->store)) != NULL)
+        count++;
+    assert_in_range(count, 1, VIEWS_MAX - 1);
+    return count;
+}
+
+static void give_back_views(struct txn *views[VIEWS_MAX], size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        store_view_end(views[i]);
+}
+
+static void a_store_that_can_not_be_read_is_told_apart_from_an_empty_lane(void **state)
+{
+    static struct txn *views[VIEWS_MAX];
+    struct queue_recipient r[2];
+    struct queue_lane lane;
+    int64_t next = 0;
+    (void)state;
+    uint64_t id = desk_one(&desk, "bob@one.example", 1000);
+    assert_int_equal(desk_take(&desk, 1000, r, 1), 1);
+    record_lane(slice_of(r[0].address), room_flow("alice@sender.example", ""), &lane);
+    queue_give_back(desk.q, id, 0);
+    queue_recipient_clear(r);
+    size_t count = use_up_views(views);
+    assert_int_equal(queue_take(desk.q, &lane, 1000, r, 2, &next), -EIO);
+    assert_int_equal(leases_count(desk.q->leases), 0);
+    give_back_views(views, count);
+    assert_int_equal(queue_take(desk.q, &lane, 1000, r, 2, &next), 1);
+    queue_recipient_clear(r);
+}
+
+static void a_watch_hears_of_its_lanes_even_if_they_can_not_be_read_at_first(void **state)
+{
+    static struct txn *views[VIEWS_MAX];
+    struct news news = {.count = 0};
+    struct desk_answer later = {0};
+    (void)state;
+    (void)desk_one(&desk, "bob@one.example", 1000);
+    size_t count = use_up_views(views);
+    struct queue_watch *w = queue_watch_lanes(desk.q, &desk.poster, 0, 1, note, &news);
+    give_back_views(views, count);
+    queue_retry(desk.q, 4711, 1000, &desk.poster, desk_done, &later);
+    assert_int_equal(desk_wait(&desk, &later), -ENOENT); /* the writer has passed by */
+    desk_run(&desk);
+    assert_in_range(news.count, 1, 2);
+    assert_string_equal(news.lanes[0].domain, "one.example");
+    queue_unwatch(w);
+}
+
 static void lanes_whose_names_begin_alike_are_kept_apart(void **state)
 {
     struct queue_recipient r[8];
@@ -393,8 +449,8 @@ static void *take_all(void *argument)
     int64_t next = 0;
     for (int round = 0; round < 100000 && next != INT64_MAX; round++) {
         struct queue_recipient r[7];
-        size_t count = queue_take(desk.q, &t->lane, 5000, r, COUNT_OF(r), &next);
-        for (size_t i = 0; i < count; i++) {
+        ptrdiff_t count = queue_take(desk.q, &t->lane, 5000, r, COUNT_OF(r), &next);
+        for (ptrdiff_t i = 0; i < count; i++) {
             struct queue_result result =
                 desk_result(&r[i], DISPOSITION_DELIVERED, QUEUE_REPORT_NONE, 5000);
             __atomic_fetch_add(&t->seen[r[i].id - t->first], 1, __ATOMIC_SEQ_CST);
@@ -452,6 +508,8 @@ int main(void)
         TEST(each_domain_belongs_to_one_share),
         TEST(a_closed_watch_hears_nothing_of_what_is_on_its_way),
         TEST(take_gives_what_is_due_oldest_first_and_only_once),
+        TEST(a_store_that_can_not_be_read_is_told_apart_from_an_empty_lane),
+        TEST(a_watch_hears_of_its_lanes_even_if_they_can_not_be_read_at_first),
         TEST(lanes_whose_names_begin_alike_are_kept_apart),
         TEST(a_delivered_recipient_is_gone_and_the_message_with_the_last_one),
         TEST(a_deferred_recipient_is_due_again_at_its_time),

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "queue/room.h"
 #include "tests/support/queue_desk.h"
 
 #define MIB ((uint64_t)1 << 20)
@@ -32,8 +33,8 @@ static int64_t order_of(uint64_t id)
     uint64_t ids[16];
     int64_t next;
     for (int64_t at = 0; at < INT64_MAX;) {
-        size_t count = queue_notices_due(desk.q, at, ids, COUNT_OF(ids), &next);
-        for (size_t i = 0; i < count; i++) {
+        ptrdiff_t count = queue_notices_due(desk.q, at, ids, COUNT_OF(ids), &next);
+        for (ptrdiff_t i = 0; i < count; i++) {
             if (ids[i] == id)
                 return at;
         }
@@ -118,6 +119,33 @@ a_stop_waits_a_second_for_others_first_attempts_and_no_longer_than_they_take(voi
     settle(&r[2], DISPOSITION_DELIVERED, QUEUE_REPORT_NONE, 2200);
     assert_int_equal(order_of(id), 2200);
     clear(r, 3);
+}
+
+static void orders_that_can_not_be_read_are_no_empty_list(void **state)
+{
+    static struct txn *views[2048];
+    struct queue_recipient r;
+    uint64_t ids[4];
+    int64_t next = 0;
+    int64_t told = -1;
+    size_t count = 0;
+    (void)state;
+    uint64_t id = desk_one(&desk, "bob@one.example", 1000);
+    assert_int_equal(desk_take(&desk, 1000, &r, 1), 1);
+    settle(&r, DISPOSITION_HELD, QUEUE_REPORT_FAILURE, 2000);
+    clear(&r, 1);
+    while (count < COUNT_OF(views) && (views[count] = store_view(desk.q->store)) != NULL)
+        count++;
+    assert_int_equal(queue_notices_due(desk.q, 9000, ids, COUNT_OF(ids), &next), -EIO);
+    struct queue_notice_watch *w = queue_watch_notices(desk.q, &desk.poster, note, &told);
+    while (count > 0)
+        store_view_end(views[--count]);
+    /* Told to look, and then it is there. */
+    desk_run(&desk);
+    assert_int_equal(told, 0);
+    assert_int_equal(queue_notices_due(desk.q, 9000, ids, COUNT_OF(ids), &next), 1);
+    assert_int_equal(ids[0], id);
+    queue_unwatch_notices(w);
 }
 
 static void nothing_to_report_orders_nothing(void **state)
@@ -279,6 +307,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(the_only_recipients_stop_is_ordered_at_once),
         TEST(a_stop_waits_a_second_for_others_first_attempts_and_no_longer_than_they_take),
+        TEST(orders_that_can_not_be_read_are_no_empty_list),
         TEST(nothing_to_report_orders_nothing),
         TEST(a_committed_notice_is_mail_and_what_it_said_is_reported),
         TEST(the_message_goes_with_its_last_reported_recipient),
