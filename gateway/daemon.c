@@ -161,6 +161,7 @@ static bool find_user(const struct config *c, struct passwd **out)
     *out = NULL;
     if (c->run_as[0] == '\0' || geteuid() != 0)
         return true;
+    /* cppcheck-suppress getpwnamCalled; no other thread runs yet */
     *out = getpwnam(c->run_as);
     return *out || complain("run_as: there is no user \"%s\"", c->run_as);
 }
