@@ -40,8 +40,8 @@ static json_t *made(json_t *value)
 
 json_t *json_text(const char *text)
 {
-    struct slice rest = slice_of(text);
-    json_t *value = json_stringn(rest.data ? rest.data : "", rest.len);
+    struct slice rest = slice_of(text ? text : "");
+    json_t *value = json_stringn(rest.data, rest.len);
     if (value)
         return value;
     char *clean = xalloc(rest.len + 1);
