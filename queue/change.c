@@ -128,6 +128,26 @@ bool change_has_message(struct batch *b, uint64_t id, int *error)
     return rc == 0;
 }
 
+int change_guard_message(struct batch *b, uint64_t id)
+{
+    struct key key = key_id(id);
+    struct slice value;
+    struct queue_message m;
+    int rc = store_get(b->txn, TABLE_MESSAGE, key_slice(&key), &value);
+    if (rc != 0 || !record_get_message(value, &m))
+        return rc == -ENOENT ? 0 : rc;
+    if (!m.is_guarded) {
+        struct buffer record;
+        m.is_guarded = true;
+        buffer_init(&record, 4 * RECORD_TEXT_MAX);
+        record_put_message(&record, &m);
+        rc = store_put(b->txn, TABLE_MESSAGE, key_slice(&key), buffer_slice(&record));
+        buffer_free(&record);
+    }
+    queue_message_free(&m);
+    return rc;
+}
+
 int change_peek(struct batch *b, uint64_t id, uint32_t index, struct record_peek *peek)
 {
     struct key key = key_part(id, index);

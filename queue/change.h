@@ -70,6 +70,9 @@ int change_recipient(struct batch *b, const struct record_peek *before,
 int change_remove_recipient(struct batch *b, uint64_t id, uint32_t index,
                             const struct record_peek *before);
 
+/* Sets is_guarded of a message for good. One that is gone or damaged is passed over. */
+int change_guard_message(struct batch *b, uint64_t id);
+
 /* Called with 0 or more recipients of a message; stops at the first result other than 0 and returns
  * it. It may change or remove the recipient it is given. */
 typedef int change_visit(struct batch *b, uint64_t id, uint32_t index,

@@ -150,6 +150,7 @@ static bool apply(struct queue_recipient *r, const struct queue_result *result)
     r->outcome = result->outcome;
     r->last_attempt_at_ms = result->attempted_at_ms;
     r->due_at_ms = 0;
+    r->is_urgent = false;
     if (result->disposition != DISPOSITION_DELIVERED)
         r->attempts++;
     /* A delay not yet reported stays so until something worse or better is known. */
@@ -215,8 +216,14 @@ static int run_settle(struct op *op, struct batch *b)
 {
     struct settle_op *settle = (struct settle_op *)op;
     int rc = 0;
-    for (size_t i = 0; rc == 0 && i < settle->count; i++)
-        rc = settle_one(b, &settle->results[i]);
+    for (size_t i = 0; rc == 0 && i < settle->count; i++) {
+        const struct queue_result *result = &settle->results[i];
+        rc = settle_one(b, result);
+        /* Also where the recipient leaves the store: the others' notices must know. A stop is the
+         * work of a guarantee, whoever forgot to say so. */
+        if (rc == 0 && (result->is_guarded || result->disposition == DISPOSITION_HELD))
+            rc = change_guard_message(b, result->id);
+    }
     for (size_t i = 0; rc == 0 && i < settle->count; i++) {
         const struct queue_result *result = &settle->results[i];
         if (i + 1 < settle->count && settle->results[i + 1].id == result->id)

@@ -50,6 +50,9 @@ struct queue_result {
     bool is_discarded;
     struct outcome outcome;
     int64_t attempted_at_ms;
+    /* A flag, REQUIRETLS, a policy or a route demanded TLS for it, or one was lifted: the message
+     * is guarded from now on (struct queue_message). HELD says so by itself. */
+    bool is_guarded;
     int64_t next_attempt_at_ms; /* DEFERRED */
     int64_t trouble_since;      /* DEFERRED: to be kept with it */
     /* What a notice is to say; NONE: nothing. An order for it is stored in the same commit. */

@@ -113,6 +113,20 @@ static int may_release(struct batch *b, uint64_t id, uint32_t index, const struc
     return 0;
 }
 
+static enum exemption exemption_after(const struct queue_recipient *r, enum queue_release_mode mode)
+{
+    switch (mode) {
+    case QUEUE_RELEASE:
+        return EXEMPTION_RELEASE;
+    case QUEUE_RELEASE_FORCE:
+        return EXEMPTION_RELEASE_FORCE;
+    case QUEUE_RELEASE_RECHECK:
+        /* A release that came before counts no more: it goes under the guarantee. */
+        return r->bound_exemption;
+    }
+    panic("release: mode %d", (int)mode);
+}
+
 static void start_anew(struct queue_recipient *r, enum queue_release_mode mode, int64_t now_ms)
 {
     r->state = QUEUE_QUEUED;
@@ -123,10 +137,8 @@ static void start_anew(struct queue_recipient *r, enum queue_release_mode mode, 
     r->was_warned = false;
     /* A stop not yet reported is none any more. */
     r->report = QUEUE_REPORT_NONE;
-    if (mode == QUEUE_RELEASE)
-        r->exemption = EXEMPTION_RELEASE;
-    else if (mode == QUEUE_RELEASE_FORCE)
-        r->exemption = EXEMPTION_RELEASE_FORCE;
+    r->is_urgent = true;
+    r->exemption = exemption_after(r, mode);
     r->stopped_at_ms = 0;
     r->expires_at_ms = 0;
     envelope_set(&r->required, "");
@@ -246,16 +258,17 @@ static int retry_one(struct batch *b, uint64_t id, uint32_t index, const struct 
     struct held_op *held = context;
     struct queue_recipient r;
     uint32_t flow;
-    if (peek->state != QUEUE_DEFERRED)
+    bool is_due = peek->due_at_ms <= held->now_ms;
+    /* What was never tried may be due and wait for its destination all the same; what is held back
+     * waits on. */
+    if (peek->state != QUEUE_DEFERRED && (peek->state != QUEUE_QUEUED || !is_due))
         return 0;
-    if (peek->due_at_ms <= held->now_ms) {
-        lane_note(b, &peek->lane, peek->due_at_ms);
-        return 0;
-    }
     int rc = change_read(b, id, index, &r, &flow);
     if (rc != 0)
         return rc == -EBADMSG ? 0 : rc;
-    r.due_at_ms = held->now_ms;
+    if (!is_due)
+        r.due_at_ms = held->now_ms;
+    r.is_urgent = true;
     rc = change_recipient(b, peek, &r);
     queue_recipient_clear(&r);
     return rc;

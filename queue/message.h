@@ -33,6 +33,9 @@ struct queue_message {
     bool content_8bit;
     bool requiretls;
     bool is_redacted;
+    /* At some time a flag, REQUIRETLS or a policy applied to some recipient of it, or was lifted:
+     * notices about it show no content. Never taken back. */
+    bool is_guarded;
     uint64_t size;
     int64_t arrived_at_ms; /* wall clock */
 };
@@ -46,6 +49,7 @@ struct queue_recipient {
     unsigned notify;
     enum level level;
     enum exemption exemption;
+    enum exemption bound_exemption; /* that of reception, whatever was released since */
     enum queue_state state;
     unsigned attempts;     /* every time it came due and was not delivered */
     int64_t started_at_ms; /* arrival, or the last release or recheck: lifetime, warn_after and the
@@ -53,6 +57,9 @@ struct queue_recipient {
     int64_t due_at_ms;     /* next attempt; 0 when held or done */
     int64_t trouble_since; /* seconds; since when passing TLS trouble is its result on end; 0 */
     bool was_warned;       /* a delay notice was made since started_at */
+    /* An administrator asked for the next attempt (retry, release, recheck): the back-off of its
+     * destination does not apply. Until that attempt is settled. */
+    bool is_urgent;
     enum queue_report report;
     /* Of the last attempt; outcome.status.class is 0 when there was none. */
     struct outcome outcome;

@@ -12,6 +12,7 @@ static struct queue_recipient recipient_of(const struct envelope_recipient *from
         .notify = from->notify,
         .level = from->level,
         .exemption = from->exemption,
+        .bound_exemption = from->exemption,
         .state = QUEUE_QUEUED,
         .started_at_ms = arrived_at_ms,
         .due_at_ms = due_at_ms,
@@ -21,6 +22,15 @@ static struct queue_recipient recipient_of(const struct envelope_recipient *from
         .cipher = nothing,
         .verified = nothing,
     };
+}
+
+static bool is_guarded(const struct envelope *e)
+{
+    bool is_any = e->requiretls;
+    for (size_t i = 0; i < e->count; i++)
+        is_any |=
+            e->recipients[i].level != LEVEL_OFF || e->recipients[i].exemption != EXEMPTION_NONE;
+    return is_any;
 }
 
 void prepare(struct prepared *p, uint64_t id, const struct envelope *e, uint64_t size,
@@ -36,6 +46,7 @@ void prepare(struct prepared *p, uint64_t id, const struct envelope *e, uint64_t
         .content_8bit = e->content_8bit,
         .requiretls = e->requiretls,
         .is_redacted = e->is_redacted,
+        .is_guarded = is_guarded(e),
         .size = size,
         .arrived_at_ms = arrived_at_ms,
     };

@@ -113,7 +113,7 @@ static bool is_complete(const struct source *from)
 
 /* Messages. */
 
-enum { MESSAGE_8BIT = 1, MESSAGE_REQUIRETLS = 2, MESSAGE_REDACTED = 4 };
+enum { MESSAGE_8BIT = 1, MESSAGE_REQUIRETLS = 2, MESSAGE_REDACTED = 4, MESSAGE_GUARDED = 8 };
 
 void record_put_message(struct buffer *out, const struct queue_message *m)
 {
@@ -124,7 +124,7 @@ void record_put_message(struct buffer *out, const struct queue_message *m)
     put_uint(out, m->ret, 1);
     put_uint(out,
              (m->content_8bit ? MESSAGE_8BIT : 0u) | (m->requiretls ? MESSAGE_REQUIRETLS : 0u) |
-                 (m->is_redacted ? MESSAGE_REDACTED : 0u),
+                 (m->is_redacted ? MESSAGE_REDACTED : 0u) | (m->is_guarded ? MESSAGE_GUARDED : 0u),
              1);
     put_text(out, m->reverse_path);
     put_text(out, m->user);
@@ -139,10 +139,11 @@ bool record_get_message(struct slice in, struct queue_message *m)
     m->arrived_at_ms = get_time(&from);
     m->origin = (enum origin)get_small(&from, 1, ORIGIN_NOTICE);
     m->ret = (enum ret)get_small(&from, 1, RET_HDRS);
-    unsigned flags = get_small(&from, 1, 7);
+    unsigned flags = get_small(&from, 1, 15);
     m->content_8bit = flags & MESSAGE_8BIT;
     m->requiretls = flags & MESSAGE_REQUIRETLS;
     m->is_redacted = flags & MESSAGE_REDACTED;
+    m->is_guarded = flags & MESSAGE_GUARDED;
     m->reverse_path = get_text(&from);
     m->user = get_text(&from);
     m->envid = get_text(&from);
@@ -160,6 +161,7 @@ enum {
     RECIPIENT_RELEASE_REFUSED = 4,
     RECIPIENT_UNNOTIFIABLE = 8,
     RECIPIENT_RELAYED = 16,
+    RECIPIENT_URGENT = 32,
 };
 
 static unsigned recipient_flags(const struct queue_recipient *r)
@@ -168,7 +170,7 @@ static unsigned recipient_flags(const struct queue_recipient *r)
            (r->is_force_needed ? RECIPIENT_FORCE_NEEDED : 0u) |
            (r->is_release_refused ? RECIPIENT_RELEASE_REFUSED : 0u) |
            (r->is_unnotifiable ? RECIPIENT_UNNOTIFIABLE : 0u) |
-           (r->is_relayed ? RECIPIENT_RELAYED : 0u);
+           (r->is_relayed ? RECIPIENT_RELAYED : 0u) | (r->is_urgent ? RECIPIENT_URGENT : 0u);
 }
 
 static void put_outcome(struct buffer *out, const struct outcome *o)
@@ -209,6 +211,7 @@ void record_put_recipient(struct buffer *out, const struct queue_recipient *r, u
     put_uint(out, r->notify, 1);
     put_uint(out, r->level, 1);
     put_uint(out, r->exemption, 1);
+    put_uint(out, r->bound_exemption, 1);
     put_uint(out, recipient_flags(r), 1);
     put_uint(out, r->attempts, 4);
     put_uint(out, (uint64_t)r->started_at_ms, 8);
@@ -238,12 +241,14 @@ bool record_get_recipient(struct slice in, struct queue_recipient *r, uint32_t *
     r->notify = get_small(&from, 1, 15);
     r->level = (enum level)get_small(&from, 1, LEVEL_VERIFIED);
     r->exemption = (enum exemption)get_small(&from, 1, EXEMPTION_RELEASE_FORCE);
-    unsigned flags = get_small(&from, 1, 31);
+    r->bound_exemption = (enum exemption)get_small(&from, 1, EXEMPTION_RELEASE_FORCE);
+    unsigned flags = get_small(&from, 1, 63);
     r->was_warned = flags & RECIPIENT_WARNED;
     r->is_force_needed = flags & RECIPIENT_FORCE_NEEDED;
     r->is_release_refused = flags & RECIPIENT_RELEASE_REFUSED;
     r->is_unnotifiable = flags & RECIPIENT_UNNOTIFIABLE;
     r->is_relayed = flags & RECIPIENT_RELAYED;
+    r->is_urgent = flags & RECIPIENT_URGENT;
     r->attempts = (unsigned)get_uint(&from, 4);
     r->started_at_ms = get_time(&from);
     r->trouble_since = get_time(&from);

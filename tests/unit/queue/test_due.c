@@ -372,6 +372,65 @@ static void a_result_for_what_was_removed_meanwhile_is_passed_over(void **state)
     queue_recipient_clear(&r);
 }
 
+static bool is_guarded(uint64_t id)
+{
+    struct queue_message m;
+    assert_int_equal(queue_message_read(desk.q, id, &m), 0);
+    bool yes = m.is_guarded;
+    queue_message_free(&m);
+    return yes;
+}
+
+/* Not bound by anything at reception, to three. */
+static uint64_t unguarded_message(struct queue_recipient r[3])
+{
+    static const char *const three[] = {"a@one.example", "b@one.example", "c@one.example"};
+    struct envelope e;
+    struct desk_answer a = {0};
+    struct queue_incoming *in = queue_incoming_begin(desk.q, &desk.poster);
+    uint64_t id = queue_incoming_id(in);
+    envelope_init(&e);
+    for (size_t i = 0; i < 3; i++)
+        (void)envelope_add(&e, three[i]);
+    queue_incoming_commit(in, &e, 1000, 1000, desk_done, &a);
+    envelope_free(&e);
+    assert_int_equal(desk_wait(&desk, &a), 0);
+    assert_int_equal(desk_take(&desk, 1000, r, 3), 3);
+    assert_false(is_guarded(id));
+    return id;
+}
+
+static void a_message_once_guarded_stays_so_when_the_recipient_is_gone(void **state)
+{
+    struct queue_recipient r[3];
+    (void)state;
+    uint64_t id = unguarded_message(r);
+    settle_one(&r[0], DISPOSITION_DELIVERED, QUEUE_REPORT_NONE, 2000);
+    assert_false(is_guarded(id));
+    struct queue_result result = desk_result(&r[1], DISPOSITION_DELIVERED, QUEUE_REPORT_NONE, 2000);
+    result.is_guarded = true;
+    assert_int_equal(desk_settle(&desk, &result, 1), 0);
+    assert_true(is_guarded(id));
+    settle_one(&r[2], DISPOSITION_FAILED, QUEUE_REPORT_FAILURE, 3000);
+    desk_reopen(&desk);
+    assert_true(is_guarded(id));
+    for (size_t i = 0; i < 3; i++)
+        queue_recipient_clear(&r[i]);
+}
+
+static void a_stop_guards_the_message_by_itself(void **state)
+{
+    struct queue_recipient r[3];
+    (void)state;
+    uint64_t id = unguarded_message(r);
+    settle_one(&r[0], DISPOSITION_FAILED, QUEUE_REPORT_FAILURE, 2000);
+    assert_false(is_guarded(id));
+    settle_one(&r[1], DISPOSITION_HELD, QUEUE_REPORT_FAILURE, 2000);
+    assert_true(is_guarded(id));
+    for (size_t i = 0; i < 3; i++)
+        queue_recipient_clear(&r[i]);
+}
+
 static void everything_unsettled_is_due_again_after_a_restart(void **state)
 {
     struct queue_recipient r;
@@ -416,6 +475,53 @@ static void retry_makes_deferred_recipients_due_now(void **state)
     assert_string_equal(r[0].address, "bob@two.example");
     queue_recipient_clear(r);
     assert_int_equal(desk_take(&desk, 4000, r, 1), 0);
+}
+
+static void take_urgent(int64_t now_ms, struct queue_recipient *r, bool want)
+{
+    take_one(now_ms, r);
+    assert_int_equal(r->is_urgent, want);
+}
+
+static void what_was_retried_is_urgent_until_it_is_settled(void **state)
+{
+    struct queue_recipient r;
+    struct desk_answer one = {0};
+    struct desk_answer due = {0};
+    struct desk_answer all = {0};
+    (void)state;
+    uint64_t id = desk_one(&desk, "bob@one.example", 1000);
+    take_urgent(1000, &r, false);
+    settle_one(&r, DISPOSITION_DEFERRED, QUEUE_REPORT_NONE, 2000);
+    queue_recipient_clear(&r);
+    queue_retry(desk.q, id, 3000, &desk.poster, desk_done, &one);
+    assert_int_equal(desk_wait(&desk, &one), 0);
+    take_urgent(3000, &r, true);
+    queue_give_back(desk.q, id, 0);
+    queue_recipient_clear(&r);
+    desk_reopen(&desk);
+    take_urgent(3000, &r, true);
+    settle_one(&r, DISPOSITION_DEFERRED, QUEUE_REPORT_NONE, 4000);
+    queue_recipient_clear(&r);
+    take_urgent(304000, &r, false);
+    queue_give_back(desk.q, id, 0);
+    queue_recipient_clear(&r);
+    /* Due already, but perhaps not tried because of its destination. */
+    queue_retry(desk.q, id, 304000, &desk.poster, desk_done, &due);
+    assert_int_equal(desk_wait(&desk, &due), 0);
+    take_urgent(304000, &r, true);
+    queue_recipient_clear(&r);
+    /* So may be what was never tried; what is held back is not due. */
+    (void)desk_one(&desk, "carol@two.example", 304000);
+    (void)desk_one(&desk, "dan@three.example", 305000);
+    queue_retry(desk.q, 0, 304000, &desk.poster, desk_done, &all);
+    assert_int_equal(desk_wait(&desk, &all), 0);
+    take_urgent(304000, &r, true);
+    assert_string_equal(r.address, "carol@two.example");
+    queue_recipient_clear(&r);
+    assert_int_equal(desk_take(&desk, 304000, &r, 1), 0);
+    take_urgent(305000, &r, false);
+    queue_recipient_clear(&r);
 }
 
 /* Takers on several threads while results are committed: nobody gets what is done. */
@@ -516,8 +622,11 @@ int main(void)
         TEST(a_held_recipient_is_kept_with_what_was_shown),
         TEST(a_discarded_stop_without_a_notice_is_held_all_the_same),
         TEST(a_result_for_what_was_removed_meanwhile_is_passed_over),
+        TEST(a_message_once_guarded_stays_so_when_the_recipient_is_gone),
+        TEST(a_stop_guards_the_message_by_itself),
         TEST(everything_unsettled_is_due_again_after_a_restart),
         TEST(retry_makes_deferred_recipients_due_now),
+        TEST(what_was_retried_is_urgent_until_it_is_settled),
         TEST(nobody_takes_a_recipient_twice),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -148,6 +148,54 @@ static void release_is_refused_where_it_may_not_be_and_then_nothing_is_released(
     queue_recipient_clear(&got);
 }
 
+/* One held recipient whose flag was lifted at reception. */
+static uint64_t exempt_message(void)
+{
+    struct envelope e;
+    struct desk_answer a = {0};
+    struct queue_recipient r;
+    struct queue_incoming *in = queue_incoming_begin(desk.q, &desk.poster);
+    uint64_t id = queue_incoming_id(in);
+    envelope_init(&e);
+    envelope_add(&e, "bob@one.example")->exemption = EXEMPTION_FORWARD;
+    queue_incoming_commit(in, &e, 1000, 1000, desk_done, &a);
+    envelope_free(&e);
+    assert_int_equal(desk_wait(&desk, &a), 0);
+    assert_int_equal(desk_take(&desk, 1000, &r, 1), 1);
+    struct queue_result result = desk_result(&r, DISPOSITION_HELD, QUEUE_REPORT_NONE, 2000);
+    assert_int_equal(desk_settle(&desk, &result, 1), 0);
+    queue_recipient_clear(&r);
+    return id;
+}
+
+static void recheck_brings_back_the_exemption_of_reception(void **state)
+{
+    static const struct {
+        enum queue_release_mode mode;
+        enum exemption want;
+    } cases[] = {
+        {QUEUE_RELEASE_RECHECK, EXEMPTION_FORWARD}, {QUEUE_RELEASE, EXEMPTION_RELEASE},
+        {QUEUE_RELEASE_RECHECK, EXEMPTION_FORWARD}, {QUEUE_RELEASE_FORCE, EXEMPTION_RELEASE_FORCE},
+        {QUEUE_RELEASE, EXEMPTION_RELEASE},         {QUEUE_RELEASE_RECHECK, EXEMPTION_FORWARD},
+    };
+    struct queue_recipient r;
+    (void)state;
+    uint64_t id = exempt_message();
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        assert_int_equal(release(id, NULL, cases[i].mode), 0);
+        desk_reopen(&desk);
+        assert_int_equal(desk_take(&desk, 9000, &r, 1), 1);
+        assert_int_equal(r.exemption, cases[i].want);
+        assert_true(r.is_urgent);
+        struct queue_result result = desk_result(&r, DISPOSITION_HELD, QUEUE_REPORT_NONE, 9500);
+        assert_int_equal(desk_settle(&desk, &result, 1), 0);
+        queue_recipient_clear(&r);
+        assert_int_equal(desk_recipient(&desk, id, 0, &r), 0);
+        assert_false(r.is_urgent);
+        queue_recipient_clear(&r);
+    }
+}
+
 static void drop_removes_held_recipients_only(void **state)
 {
     struct desk_answer a = {0};
@@ -292,6 +340,7 @@ int main(void)
         TEST(release_starts_all_anew_without_the_guarantee),
         TEST(release_of_one_recipient_leaves_the_others_held),
         TEST(release_is_refused_where_it_may_not_be_and_then_nothing_is_released),
+        TEST(recheck_brings_back_the_exemption_of_reception),
         TEST(drop_removes_held_recipients_only),
         TEST(a_dropped_stop_is_still_reported),
         TEST(remove_takes_the_message_with_all_that_belongs_to_it),

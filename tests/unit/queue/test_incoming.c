@@ -126,6 +126,43 @@ static void the_envelope_reads_back_after_a_restart(void **state)
     queue_recipients_free(r, count);
 }
 
+static void a_message_is_guarded_from_reception_where_anything_binds_it_or_was_lifted(void **state)
+{
+    static const struct {
+        enum level level;
+        enum exemption exemption;
+        bool requiretls;
+        bool want;
+    } cases[] = {
+        {LEVEL_OFF, EXEMPTION_NONE, false, false},
+        {LEVEL_ENCRYPT, EXEMPTION_NONE, false, true},
+        {LEVEL_VERIFIED, EXEMPTION_FORWARD, false, true},
+        {LEVEL_OFF, EXEMPTION_TLS_REQUIRED_NO, false, true},
+        {LEVEL_OFF, EXEMPTION_NONE, true, true},
+    };
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        struct envelope e;
+        struct queue_message m;
+        struct desk_answer a = {0};
+        struct queue_incoming *in = queue_incoming_begin(desk.q, &desk.poster);
+        uint64_t id = queue_incoming_id(in);
+        envelope_init(&e);
+        e.requiretls = cases[i].requiretls;
+        (void)envelope_add(&e, "first@one.example");
+        struct envelope_recipient *r = envelope_add(&e, "bob@one.example");
+        r->level = cases[i].level;
+        r->exemption = cases[i].exemption;
+        queue_incoming_commit(in, &e, 1, 1, desk_done, &a);
+        envelope_free(&e);
+        assert_int_equal(desk_wait(&desk, &a), 0);
+        desk_reopen(&desk);
+        assert_int_equal(queue_message_read(desk.q, id, &m), 0);
+        assert_int_equal(m.is_guarded, cases[i].want);
+        queue_message_free(&m);
+    }
+}
+
 static void what_is_not_there_is_enoent(void **state)
 {
     struct queue_message m;
@@ -401,6 +438,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(a_message_of_any_size_reads_back_after_a_restart),
         TEST(the_envelope_reads_back_after_a_restart),
+        TEST(a_message_is_guarded_from_reception_where_anything_binds_it_or_was_lifted),
         TEST(what_is_not_there_is_enoent),
         TEST(an_aborted_message_leaves_nothing),
         TEST(the_sweep_removes_what_was_never_committed),

@@ -21,6 +21,7 @@ static struct queue_recipient sample(void)
         .notify = 14,
         .level = LEVEL_VERIFIED,
         .exemption = EXEMPTION_RELEASE_FORCE,
+        .bound_exemption = EXEMPTION_FORWARD,
         .state = QUEUE_DISCARDED,
         .attempts = 7,
         .started_at_ms = 1,
@@ -35,6 +36,7 @@ static struct queue_recipient sample(void)
         .evidence = text_b,
         .is_release_refused = true,
         .is_relayed = true,
+        .is_urgent = true,
         .protocol = text_c,
         .cipher = text_a,
         .verified = text_b,
@@ -62,6 +64,8 @@ static void a_recipient_survives_the_round_trip(void **state)
     assert_int_equal(got.notify, 14);
     assert_int_equal(got.level, LEVEL_VERIFIED);
     assert_int_equal(got.exemption, EXEMPTION_RELEASE_FORCE);
+    assert_int_equal(got.bound_exemption, EXEMPTION_FORWARD);
+    assert_true(got.is_urgent);
     assert_int_equal(got.state, QUEUE_DISCARDED);
     assert_int_equal(got.attempts, 7);
     assert_int_equal(got.started_at_ms, 1);
@@ -89,6 +93,25 @@ static void a_recipient_survives_the_round_trip(void **state)
     assert_int_equal(peek.due_at_ms, 2);
     assert_int_equal(peek.lane.flow, 0xdeadbeef);
     assert_string_equal(peek.lane.domain, "one.example");
+    buffer_free(&b);
+}
+
+static void a_guarded_message_survives_the_round_trip(void **state)
+{
+    struct queue_message got;
+    struct buffer b;
+    (void)state;
+    buffer_init(&b, 65536);
+    for (int is_guarded = 0; is_guarded < 2; is_guarded++) {
+        struct queue_message want = {
+            .reverse_path = text_a, .user = text_a, .envid = text_c, .is_guarded = is_guarded};
+        buffer_clear(&b);
+        record_put_message(&b, &want);
+        assert_true(record_get_message(buffer_slice(&b), &got));
+        assert_int_equal(got.is_guarded, is_guarded);
+        assert_false(got.content_8bit || got.requiretls || got.is_redacted);
+        queue_message_free(&got);
+    }
     buffer_free(&b);
 }
 
@@ -243,6 +266,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_recipient_survives_the_round_trip),
+        cmocka_unit_test(a_guarded_message_survives_the_round_trip),
         cmocka_unit_test(cut_records_are_refused),
         cmocka_unit_test(another_version_is_refused),
         cmocka_unit_test(evidence_beyond_the_limit_is_cut),
