@@ -50,6 +50,5 @@ say "valgrind"
 valgrind_all
 SEALPOST_VALGRIND=1 SEALPOST_BUILD=$PWD/build/valgrind system "system tests (valgrind)" \
     tests/system/run -q --no-header -n0 test_queue.py
-step "cppcheck" cppcheck --quiet --error-exitcode=1 --inline-suppr --std=c11 --enable=warning,portability \
-    --suppress=missingIncludeSystem -I . -DNODISCARD= mail queue bounce gateway
+step "cppcheck" tests/lint/cppcheck.sh
 step "clang-tidy" tests/lint/tidy.sh build/fuzz

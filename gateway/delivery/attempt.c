@@ -332,6 +332,8 @@ static void settle(struct attempt *a, struct addressee *t)
         result.cipher = h->cipher;
         result.verified = verified_word(&t->requirement, h);
     }
+    result.is_guarded = t->requirement.policy >= GUARANTEE_POLICY_ENCRYPT ||
+                        t->requirement.route >= GUARANTEE_POLICY_ENCRYPT;
     log_disposition(a, t, &result);
     t->is_pending = false;
     a->pending--;
@@ -401,6 +403,9 @@ static void end_at_destination(struct attempt *a, enum guarantee_destination fou
 static bool is_backed_off(struct attempt *a)
 {
     struct destination *d = a->o.destination;
+    for (size_t i = 0; i < a->count; i++)
+        if (a->to[i].recipient.is_urgent)
+            return false; /* the administrator wants it tried now */
     if (d->back_off_until_ms == 0)
         return false;
     if (loop_now_ms(a->o.loop) >= d->back_off_until_ms) {
@@ -476,7 +481,7 @@ static void send_what_passes(struct attempt *a)
     struct guarantee_host facts = client_facts(a->client);
     size_t count = gather(a, &facts);
     if (count == 0) {
-        give_up_connection(a, true);
+        give_up_connection(a, false); /* it can carry nothing of ours: the host need not wait for more */
         next_address(a);
         return;
     }

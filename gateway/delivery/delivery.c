@@ -342,6 +342,7 @@ static void grace_is_over(void *context)
     struct delivery *d = context;
     struct running_attempt *r;
     struct running_attempt *next;
+    queue_begin_close(d->o.queue); /* a full disk does not keep us either */
     for (r = TAILQ_FIRST(&d->attempts); r; r = next) {
         next = TAILQ_NEXT(r, entry);
         if (!r->has_left)

@@ -130,7 +130,7 @@ class RogueMx:
         self.messages: list[Message] = []
         self._counts: dict[int, int] = defaultdict(int)
         self._lock = threading.Lock()
-        self._open: set[socket.socket] = set()
+        self._open: set[_Dialogue] = set()
         family = socket.AF_INET6 if ":" in address else socket.AF_INET
         self._listener = socket.socket(family, socket.SOCK_STREAM)
         self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -145,9 +145,9 @@ class RogueMx:
             pass
         self._listener.close()
         with self._lock:
-            for connection in list(self._open):
-                try:
-                    connection.shutdown(socket.SHUT_RDWR)
+            for dialogue in list(self._open):
+                try:  # past the SSL object, which its own thread may be reading from
+                    socket.socket.shutdown(dialogue.socket, socket.SHUT_RDWR)
                 except OSError:
                     pass
 
@@ -195,21 +195,21 @@ class RogueMx:
                 return
             session = Session(peer)
             self.sessions.append(session)
+            dialogue = _Dialogue(self, connection, session)
             with self._lock:
-                self._open.add(connection)
-            threading.Thread(target=self._serve, args=(connection, session), daemon=True).start()
+                self._open.add(dialogue)
+            threading.Thread(target=self._serve, args=(dialogue,), daemon=True).start()
 
-    def _serve(self, connection: socket.socket, session: Session) -> None:
-        connection.settimeout(_PATIENCE)
-        dialogue = _Dialogue(self, connection, session)
+    def _serve(self, dialogue: "_Dialogue") -> None:
+        dialogue.socket.settimeout(_PATIENCE)
         try:
             dialogue.run()
         except (_Over, OSError, ssl.SSLError):
             pass
         finally:
-            session.is_over = True
+            dialogue.session.is_over = True
             with self._lock:
-                self._open.discard(connection)
+                self._open.discard(dialogue)
             dialogue.socket.close()  # under TLS another object than the connection, which it has taken over
 
 
