@@ -71,9 +71,10 @@ struct queue_result {
 /* Stores the results, all in one commit, ends the leases, then calls done(context, 0). It never
  * fails: what cannot be committed now (disk full) is kept in memory and committed again until it
  * succeeds, the leases held meanwhile (GUARANTEE.md section 4); an event tells the operator. Only
- * queue_close() gives up: then done gets the error, and after the next start the recipients are due
- * again. A recipient that was removed or dropped in between is passed over. A recipient with
- * nothing more to report and nothing more to do is removed, and the message with its last one. */
+ * queue_begin_close() and queue_close() give up: then done gets the error, and after the next start
+ * the recipients are due again. A recipient that was removed or dropped in between is passed over.
+ * A recipient with nothing more to report and nothing more to do is removed, and the message with
+ * its last one. */
 void queue_settle(struct queue *q, const struct queue_result *results, size_t count,
                   const struct queue_poster *poster, queue_done *done, void *context);
 

@@ -239,6 +239,11 @@ int queue_open(const struct queue_options *options, struct queue **out, char *er
     return 0;
 }
 
+void queue_begin_close(struct queue *q)
+{
+    writer_begin_close(q->writer);
+}
+
 void queue_close(struct queue *q)
 {
     if (!q)

@@ -39,6 +39,11 @@ struct queue_options {
  * of a newer format. */
 NODISCARD int queue_open(const struct queue_options *options, struct queue **out, char *error,
                          size_t error_size);
+/* The time for an orderly end is over: what can still be committed is, but an outcome whose commit
+ * fails is given up after one more try instead of being kept (queue_settle()): its done gets the
+ * error, and the recipient is due again, as it was, at the next start. Until then its lease holds:
+ * nobody is to send it once more before. Any thread; cannot be taken back. */
+void queue_begin_close(struct queue *q);
 /* Commits what was handed in, posts all answers, stops the thread, closes. No other call may be
  * under way; incoming messages are committed or aborted and watches closed before. Answers posted
  * by it may run after it returned. */

@@ -26,6 +26,7 @@ struct writer {
     pthread_cond_t wake;
     struct list mailbox;
     bool is_stopping;
+    atomic_bool is_closing; /* nothing is tried for ever any more; set under the lock */
     _Atomic uint64_t commits;
     /* The thread's own: */
     struct list waiting; /* durable operations whose commit failed */
@@ -222,7 +223,7 @@ static void conclude(struct writer *w, struct op *op, int error, struct list *an
 {
     if (error != 0) {
         complain(w, error, 1);
-        if (op->is_durable) {
+        if (op->is_durable && !atomic_load(&w->is_closing)) {
             list_add(&w->waiting, op);
             w->retry_at_ms = clock_ms() + RETRY_MS;
             return;
@@ -314,16 +315,17 @@ static void doze(struct writer *w)
     int64_t until_ms = w->check_readers_at_ms;
     if (w->waiting.first && w->retry_at_ms < until_ms)
         until_ms = w->retry_at_ms;
+    bool is_last_try = w->waiting.first && atomic_load(&w->is_closing);
     struct timespec until = {.tv_sec = until_ms / 1000,
                              .tv_nsec = (long)(until_ms % 1000) * 1000000};
-    if (!w->mailbox.first && !w->is_stopping)
+    if (!w->mailbox.first && !w->is_stopping && !is_last_try)
         pthread_cond_timedwait(&w->wake, &w->lock, &until);
 }
 
 static void do_duties(struct writer *w)
 {
     int64_t now = clock_ms();
-    if (w->waiting.first && now >= w->retry_at_ms)
+    if (w->waiting.first && (now >= w->retry_at_ms || atomic_load(&w->is_closing)))
         retry_waiting(w);
     if (now >= w->check_readers_at_ms) {
         store_check_readers(w->q->store);
@@ -387,6 +389,14 @@ int writer_start(struct queue *q, struct writer **out)
         *out = NULL;
     }
     return -rc;
+}
+
+void writer_begin_close(struct writer *w)
+{
+    pthread_mutex_lock(&w->lock);
+    atomic_store(&w->is_closing, true);
+    pthread_mutex_unlock(&w->lock);
+    pthread_cond_signal(&w->wake);
 }
 
 void writer_stop(struct writer *w)

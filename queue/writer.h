@@ -35,6 +35,8 @@ struct op {
 struct writer; /* opaque */
 
 NODISCARD int writer_start(struct queue *q, struct writer **out);
+/* From now on a durable operation is given up like any other. Any thread. */
+void writer_begin_close(struct writer *w);
 /* Commits and answers what was handed in, then stops. */
 void writer_stop(struct writer *w);
 /* Takes the operation; any thread. */

@@ -251,6 +251,65 @@ static void closing_answers_even_what_can_not_be_committed(void **state)
     assert_false(has_key("a"));
 }
 
+static int64_t now_ms(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+static void once_closing_begins_a_full_disk_holds_up_no_end(void **state)
+{
+    static const char *const two[] = {"bob@one.example", "carol@one.example"};
+    struct queue_recipient r[2];
+    struct queue_result results[2];
+    struct desk_answer answers[2] = {{0}};
+    struct desk_answer none = {0};
+    uint64_t id;
+    (void)state;
+    assert_int_equal(desk_queue(&desk, "a@s.example", two, 2, 100, 1000, &id), 0);
+    assert_int_equal(desk_take(&desk, 1000, r, 2), 2);
+    for (size_t i = 0; i < 2; i++) {
+        results[i] = desk_result(&r[i], DISPOSITION_DELIVERED, QUEUE_REPORT_NONE, 2000);
+        queue_recipient_clear(&r[i]);
+    }
+    __atomic_store_n(&is_disk_full, true, __ATOMIC_SEQ_CST);
+    queue_settle(desk.q, &results[0], 1, &desk.poster, desk_done, &answers[0]);
+    queue_retry(desk.q, 4711, 1, &desk.poster, desk_done, &none);
+    (void)desk_wait(&desk, &none); /* so the first try is over */
+    desk_run(&desk);
+    assert_false(answers[0].is_done);
+    int64_t began_ms = now_ms();
+    queue_begin_close(desk.q);
+    assert_int_equal(desk_wait(&desk, &answers[0]), -ENOSPC);
+    queue_settle(desk.q, &results[1], 1, &desk.poster, desk_done, &answers[1]);
+    assert_int_equal(desk_wait(&desk, &answers[1]), -ENOSPC);
+    assert_true(now_ms() - began_ms < 500); /* at once, not with the next retry */
+    __atomic_store_n(&is_disk_full, false, __ATOMIC_SEQ_CST);
+    assert_int_equal(desk_take(&desk, 5000, r, 2), 0); /* the leases hold until the end */
+    desk_reopen(&desk);
+    assert_int_equal(desk_take(&desk, 5000, r, 2), 2);
+    for (size_t i = 0; i < 2; i++) {
+        assert_int_equal(r[i].attempts, 0);
+        assert_int_equal(r[i].state, QUEUE_QUEUED);
+        queue_recipient_clear(&r[i]);
+    }
+}
+
+static void what_can_be_committed_is_after_closing_began(void **state)
+{
+    struct queue_recipient r;
+    struct queue_message m;
+    (void)state;
+    uint64_t id = desk_one(&desk, "bob@one.example", 1000);
+    assert_int_equal(desk_take(&desk, 1000, &r, 1), 1);
+    queue_begin_close(desk.q);
+    struct queue_result result = desk_result(&r, DISPOSITION_DELIVERED, QUEUE_REPORT_NONE, 2000);
+    assert_int_equal(desk_settle(&desk, &result, 1), 0);
+    assert_int_equal(queue_message_read(desk.q, id, &m), -ENOENT);
+    queue_recipient_clear(&r);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -261,6 +320,8 @@ int main(void)
         TEST(only_the_culprit_fails),
         TEST(a_durable_operation_is_tried_until_it_succeeds_and_told_once),
         TEST(closing_answers_even_what_can_not_be_committed),
+        TEST(once_closing_begins_a_full_disk_holds_up_no_end),
+        TEST(what_can_be_committed_is_after_closing_began),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
