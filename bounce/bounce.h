@@ -42,6 +42,7 @@ struct bounce_recipient {
                                 * the guarantee as the cause where the word "guarantee" is among them */
     const char *evidence;      /* lines, what each host showed; "" when none */
     enum bounce_release release;
+    bool would_stop_again;     /* stopped: without the sender's guarantee too, by policy, REQUIRETLS, DANE or MTA-STS */
     int64_t held_until;        /* seconds; 0 when not held */
     int64_t last_attempt_at;   /* seconds; 0 when none */
     int64_t retry_until;       /* seconds; DELAY only */
@@ -66,8 +67,9 @@ struct bounce_report {
     struct slice header;       /* header section of the message reported on */
     struct slice body;         /* its body when RET=FULL and it is small enough for the caller to give; else empty (data NULL) */
     bool has_8bit;             /* in header or body as given */
+    size_t evidence_max;       /* octets of each evidence that are shown, whole lines; 0: all */
     size_t count;
-    const struct bounce_recipient *recipients;
+    const struct bounce_recipient *recipients; /* evidence that several share is shown with the first and referred to */
 };
 
 /* Appends the complete message (CRLF lines, at most 998 octets each). False at out's ceiling. */

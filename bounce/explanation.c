@@ -47,20 +47,46 @@ static void write_reason(const struct bounce_report *report, const struct bounce
     page_text(text, "\n");
 }
 
-static void write_evidence(const struct bounce_report *report, const struct bounce_recipient *r,
-                           struct page *text)
+/* Whoever before `r` had the same evidence; NULL: nobody. */
+static const struct bounce_recipient *first_with_evidence_of(const struct bounce_report *report,
+                                                             const struct bounce_recipient *r)
 {
-    struct slice rest = slice_of(r->evidence), line;
-    if (rest.len == 0)
-        return;
-    say(report, text, PHRASE_EVIDENCE, NULL, NULL);
+    for (const struct bounce_recipient *other = report->recipients; other < r; other++)
+        if (other->is_stopped && strcmp(other->evidence, r->evidence) == 0)
+            return other;
+    return NULL;
+}
+
+static void write_evidence_lines(const struct bounce_report *report, struct slice evidence,
+                                 struct page *text)
+{
+    struct slice rest = evidence, line;
     while (slice_cut(&rest, '\n', &line)) {
         char raw[2048], clean[2048];
+        size_t shown = (size_t)(line.data - evidence.data) + line.len;
+        if (report->evidence_max > 0 && shown > report->evidence_max) {
+            say(report, text, PHRASE_EVIDENCE_CUT, NULL, NULL);
+            return;
+        }
         if (!slice_copy(slice_sub(line, 0, sizeof raw - 1), raw, sizeof raw))
             continue;
         page_clean(raw, clean, sizeof clean);
         page_printf(text, "      %s\n", clean);
     }
+}
+
+static void write_evidence(const struct bounce_report *report, const struct bounce_recipient *r,
+                           struct page *text)
+{
+    if (r->evidence[0] == '\0')
+        return;
+    const struct bounce_recipient *first = first_with_evidence_of(report, r);
+    if (first) {
+        say(report, text, PHRASE_EVIDENCE_AS_FOR, first->address, NULL);
+        return;
+    }
+    say(report, text, PHRASE_EVIDENCE, NULL, NULL);
+    write_evidence_lines(report, slice_of(r->evidence), text);
 }
 
 /* An address that a shell takes as it is. Others are left out of commands that people will copy:
@@ -124,7 +150,7 @@ static void write_advice(const struct bounce_report *report, const struct bounce
     say(report, text, PHRASE_NOW, NULL, NULL);
     switch (r->release) {
     case BOUNCE_NOT_HELD:
-        if (names_guarantee(r))
+        if (names_guarantee(r) && !r->would_stop_again)
             say(report, text, PHRASE_SWITCH, NULL, NULL);
         break;
     case BOUNCE_RELEASE:

@@ -24,6 +24,9 @@ static const char *const phrases[][PHRASE_COUNT] = {
             "    it. No part of it was sent to this recipient.\n",
         [PHRASE_REQUIRED] = "    Required: %\n",
         [PHRASE_EVIDENCE] = "    What the recipient's mail hosts showed:\n",
+        [PHRASE_EVIDENCE_AS_FOR] =
+            "    What the recipient's mail hosts showed is said above for <%>.\n",
+        [PHRASE_EVIDENCE_CUT] = "      (and more that is left out here)\n",
         [PHRASE_HELD_UNTIL] =
             "    The message is held for this recipient under the ID %\n"
             "    until %, and dropped then without a further notice.\n",
@@ -85,6 +88,9 @@ static const char *const phrases[][PHRASE_COUNT] = {
             "    darum wurde sie angehalten. Nichts davon ging an diesen Empfänger.\n",
         [PHRASE_REQUIRED] = "    Verlangt war: %\n",
         [PHRASE_EVIDENCE] = "    Was die Mailserver des Empfängers gezeigt haben:\n",
+        [PHRASE_EVIDENCE_AS_FOR] =
+            "    Was die Mailserver des Empfängers gezeigt haben, steht oben bei <%>.\n",
+        [PHRASE_EVIDENCE_CUT] = "      (und weiteres, das hier fehlt)\n",
         [PHRASE_HELD_UNTIL] =
             "    Die Nachricht wird für diesen Empfänger unter der Kennung % bis\n"
             "    % aufbewahrt und danach ohne weitere Meldung verworfen.\n",

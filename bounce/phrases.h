@@ -15,6 +15,8 @@ enum phrase {
     PHRASE_REQUIREMENT,
     PHRASE_REQUIRED,          /* what was required */
     PHRASE_EVIDENCE,
+    PHRASE_EVIDENCE_AS_FOR,   /* address */
+    PHRASE_EVIDENCE_CUT,
     PHRASE_HELD_UNTIL,        /* ID, date */
     PHRASE_HELD,              /* ID */
     PHRASE_NOT_HELD,

@@ -438,6 +438,57 @@ static void release_is_offered_only_where_it_works(void **state)
     }
 }
 
+static void switching_the_guarantee_off_is_no_advice_where_it_would_stop_again(void **state)
+{
+    (void)state;
+    struct bounce_recipient r = stop(BOUNCE_NOT_HELD);
+    r.would_stop_again = true;
+    struct bounce_report rep = report(&r, 1);
+    struct notice n = write_notice(&rep);
+    has(n.text, "not kept for this recipient");
+    has(n.text, "Your TLS guarantee, on since");
+    has(n.text, "postmaster");
+    lacks(n.text, "switched off");
+    free_notice(&n);
+}
+
+static void evidence_that_recipients_share_is_said_once(void **state)
+{
+    (void)state;
+    struct bounce_recipient three[] = {stop(BOUNCE_RELEASE), stop(BOUNCE_RELEASE),
+                                       stop(BOUNCE_RELEASE)};
+    three[1].address = "carl@plain.example";
+    three[1].evidence = "another host\n";
+    three[2].address = "dora@plain.example";
+    struct bounce_report rep = report(three, 3);
+    struct notice n = write_notice(&rep);
+    const char *first = strstr(n.text, EVIDENCE);
+    assert_non_null(first);
+    assert_null(strstr(first + 1, EVIDENCE));
+    has(n.text, "      another host\n");
+    has(n.text, "<dora@plain.example>: " REASON "\n");
+    has(n.text, "    What the recipient's mail hosts showed is said above for "
+                "<bob@plain.example>.\n");
+    free_notice(&n);
+}
+
+static void evidence_is_cut_at_a_lines_end_where_it_has_to_be(void **state)
+{
+    (void)state;
+    struct bounce_recipient r = stop(BOUNCE_RELEASE);
+    r.evidence = "first\nsecond\nthird\n";
+    struct bounce_report rep = report(&r, 1);
+    rep.evidence_max = 13;
+    struct notice n = write_notice(&rep);
+    has(n.text, "      first\n      second\n      (and more that is left out here)\n\n");
+    free_notice(&n);
+    rep.evidence_max = 18;
+    n = write_notice(&rep);
+    has(n.text, "      third\n\n");
+    lacks(n.text, "left out");
+    free_notice(&n);
+}
+
 static void an_unknown_since_is_left_out(void **state)
 {
     (void)state;
@@ -856,6 +907,9 @@ int main(void)
         cmocka_unit_test(every_cause_keeps_its_own_words_in_both_languages),
         cmocka_unit_test(a_remote_reply_is_quoted_as_the_host_said_it),
         cmocka_unit_test(release_is_offered_only_where_it_works),
+        cmocka_unit_test(switching_the_guarantee_off_is_no_advice_where_it_would_stop_again),
+        cmocka_unit_test(evidence_that_recipients_share_is_said_once),
+        cmocka_unit_test(evidence_is_cut_at_a_lines_end_where_it_has_to_be),
         cmocka_unit_test(an_unknown_since_is_left_out),
         cmocka_unit_test(commands_name_no_address_that_a_shell_would_read),
         cmocka_unit_test(a_delay_notice_says_until_when_it_is_tried),
