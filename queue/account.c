@@ -92,8 +92,11 @@ int queue_account_find(struct queue *q, const struct address *address, struct qu
     if (!view)
         return -EIO;
     int rc = resolve(view, key);
-    if (rc == 0)
+    if (rc == 0) {
         rc = read_account(view, key, out);
+        if (rc == -ENOENT)
+            rc = -EIO; /* an alias that leads nowhere */
+    }
     store_view_end(view);
     return rc;
 }
@@ -377,22 +380,24 @@ void queue_forward_remove(struct queue *q, const struct address *owner,
     writer_submit(q, &account_new(run_forward, owner, target, poster, done, context)->op);
 }
 
-bool queue_forward_has(struct queue *q, const char *owner, const struct address *target)
+int queue_forward_has(struct queue *q, const char *owner, const struct address *target)
 {
     struct targets t = {0};
     char key[ADDRESS_SIZE];
     char wanted[ADDRESS_SIZE];
     if (!key_of(owner, key))
-        return false;
+        return 0;
     address_key(target, wanted);
     struct txn *view = store_view(q->store);
     if (!view)
-        return false;
-    bool has = resolve(view, key) == 0 && read_targets(view, key, &t) == 0 &&
-               position(t.list, t.count, wanted) < t.count;
+        return -EIO;
+    int rc = resolve(view, key);
+    if (rc == 0)
+        rc = read_targets(view, key, &t);
     store_view_end(view);
+    bool has = rc == 0 && position(t.list, t.count, wanted) < t.count;
     free(t.list);
-    return has;
+    return has ? 1 : rc == -ENOENT ? 0 : rc;
 }
 
 static bool visit_targets(const char *owner, const struct targets *t, queue_forward_visit *visit,

@@ -43,7 +43,8 @@ void queue_account_clear(struct queue_account *a);
 enum level queue_account_level(const struct queue_account *a, enum level default_level, int64_t now,
                                int64_t *since, bool *is_locked);
 
-/* By address or alias. 0 or -ENOENT; the caller clears. */
+/* By address or alias. 0; -ENOENT: no user; another negative errno: the store could not be read or
+ * the record is damaged, so nobody knows. The caller clears. */
 NODISCARD int queue_account_find(struct queue *q, const struct address *address,
                                  struct queue_account *out);
 /* Is `address` the account's own or one of its aliases? */
@@ -73,7 +74,8 @@ void queue_forward_add(struct queue *q, const struct address *owner, const struc
 void queue_forward_remove(struct queue *q, const struct address *owner,
                           const struct address *target, const struct queue_poster *poster,
                           queue_done *done, void *context);
-bool queue_forward_has(struct queue *q, const char *owner, const struct address *target);
+/* 1 or 0; negative errno: the store could not be read, so nobody knows. */
+NODISCARD int queue_forward_has(struct queue *q, const char *owner, const struct address *target);
 typedef bool queue_forward_visit(void *context, const char *owner, const char *target);
 /* Of one owner, or of all (owner NULL). */
 void queue_forwards_walk(struct queue *q, const char *owner, queue_forward_visit *visit,

@@ -68,6 +68,9 @@ struct transaction {
     struct queue_account account; /* of the user as he is now; no address on the relay listener */
     char message_id[256];
     uint64_t size;
+    /* An account or a forward could not be read while recipients were bound: "no such user" would
+     * be a guess, and mail that a flag binds could leave in the clear. */
+    bool is_directory_broken;
 };
 
 struct session {

@@ -155,7 +155,7 @@ static int do_find_account(void *context, const struct address *name, struct que
     return queue_account_find(c->owner->options.queue, name, out);
 }
 
-static bool do_has_forward(void *context, const char *owner, const struct address *target)
+static int do_has_forward(void *context, const char *owner, const struct address *target)
 {
     const struct client *c = context;
     return queue_forward_has(c->owner->options.queue, owner, target);

@@ -28,7 +28,8 @@ struct session_outside {
 
     /* The store. At most one message is open; find_account is called on other threads too. */
     int (*find_account)(void *context, const struct address *name, struct queue_account *out);
-    bool (*has_forward)(void *context, const char *owner, const struct address *target);
+    /* 1, 0, or negative errno: it could not be found out. */
+    int (*has_forward)(void *context, const char *owner, const struct address *target);
     bool (*is_store_full)(void *context);
     bool (*message_begin)(void *context, uint64_t *id); /* false: the store is broken */
     int (*message_append)(void *context, struct slice content);

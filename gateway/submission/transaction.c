@@ -44,6 +44,11 @@ static struct command_error fault(unsigned code, struct status status, const cha
     return (struct command_error){code, status, text};
 }
 
+static struct command_error accounts_unreadable(void)
+{
+    return fault(451, STATUS(4, 3, 0), "Accounts cannot be read");
+}
+
 static struct command_error check_parameters(const struct session *s, const struct mail_command *m)
 {
     uint64_t max = session_settings(s)->message_size;
@@ -67,7 +72,7 @@ static struct command_error check_sender(struct session *s, const struct mail_co
     if (error == -ENOENT)
         return fault(550, STATUS(5, 7, 1), "Your account is gone");
     if (error != 0)
-        return fault(451, STATUS(4, 3, 0), "Accounts cannot be read");
+        return accounts_unreadable();
     if (!address_is_null(from) && !queue_account_owns(&s->transaction.account, from))
         return fault(553, STATUS(5, 7, 1),
                      "The sender address is neither yours nor an alias of yours");
@@ -221,12 +226,16 @@ enum state transaction_data(struct session *s, struct slice rest)
 
 /* ---- The end of the data: who is bound by what, and into the queue ---- */
 
+/* The directory that guarantee_bind() asks knows only yes and no; an error is noted beside it and
+ * looked at afterwards. */
 static bool find_user(void *context, const struct address *address, struct guarantee_user *out)
 {
-    const struct session *s = context;
+    struct session *s = context;
     struct queue_account account;
     memset(&account, 0, sizeof account);
-    if (s->outside->find_account(s->options.context, address, &account) != 0)
+    int error = s->outside->find_account(s->options.context, address, &account);
+    s->transaction.is_directory_broken |= error != 0 && error != -ENOENT;
+    if (error != 0)
         return false;
     memset(out, 0, sizeof *out);
     memcpy(out->address, account.address, sizeof out->address);
@@ -239,8 +248,10 @@ static bool find_user(void *context, const struct address *address, struct guara
 
 static bool has_forward(void *context, const char *owner, const struct address *target)
 {
-    const struct session *s = context;
-    return s->outside->has_forward(s->options.context, owner, target);
+    struct session *s = context;
+    int has = s->outside->has_forward(s->options.context, owner, target);
+    s->transaction.is_directory_broken |= has < 0;
+    return has > 0;
 }
 
 static void bind_recipient(struct session *s, const struct guarantee_message *message,
@@ -254,11 +265,6 @@ static void bind_recipient(struct session *s, const struct guarantee_message *me
     to->notify = r->notify;
     to->level = binding.level;
     to->exemption = binding.exemption;
-    if (binding.exemption != EXEMPTION_NONE)
-        EVENT(s->options.events, EVENT_INFO, "exempt", FIELD(KEY_SESSION, s->number),
-              FIELD(KEY_ID, s->transaction.id_text), FIELD(KEY_TO, r->address.text),
-              FIELD(KEY_OWNER, binding.owner), FIELD(KEY_LEVEL, level_name(binding.level)),
-              FIELD(KEY_EXEMPT, exemption_name(binding.exemption)));
 }
 
 /* Asked anew: the flag counts as it stands when 250 is said. Where the user was removed since MAIL,
@@ -276,7 +282,20 @@ static void sender_now(struct session *s, struct guarantee_user *out)
                             s->outside->now_ms(s->options.context) / 1000, NULL, &out->is_locked);
 }
 
-static void bind_recipients(struct session *s, struct envelope *e)
+static void log_exemptions(const struct session *s, const struct envelope *e)
+{
+    for (size_t i = 0; i < e->count; i++) {
+        const struct envelope_recipient *to = &e->recipients[i];
+        if (to->exemption != EXEMPTION_NONE)
+            EVENT(s->options.events, EVENT_INFO, "exempt", FIELD(KEY_SESSION, s->number),
+                  FIELD(KEY_ID, s->transaction.id_text), FIELD(KEY_TO, to->address),
+                  FIELD(KEY_OWNER, to->owner), FIELD(KEY_LEVEL, level_name(to->level)),
+                  FIELD(KEY_EXEMPT, exemption_name(to->exemption)));
+    }
+}
+
+/* False: it could not be found out who is bound by what. */
+static bool bind_recipients(struct session *s, struct envelope *e)
 {
     const struct transaction *t = &s->transaction;
     bool is_relay = s->listener->is_relay;
@@ -290,8 +309,11 @@ static void bind_recipients(struct session *s, struct envelope *e)
         .header = receive_header(t->receive),
         .exempt_auto_replies = session_settings(s)->exempt_auto_replies,
     };
-    for (const struct recipient *r = t->first; r; r = r->next)
+    for (const struct recipient *r = t->first; r && !t->is_directory_broken; r = r->next)
         bind_recipient(s, &message, r, e);
+    if (!t->is_directory_broken)
+        log_exemptions(s, e);
+    return !t->is_directory_broken;
 }
 
 static enum state commit(struct session *s)
@@ -306,7 +328,12 @@ static enum state commit(struct session *s)
     e.ret = t->mail.ret;
     e.content_8bit = receive_has_8bit(t->receive);
     e.size = t->size = receive_size(t->receive);
-    bind_recipients(s, &e);
+    if (!bind_recipients(s, &e)) {
+        envelope_free(&e);
+        reply_error(s, accounts_unreadable());
+        transaction_end(s);
+        return STATE_READY;
+    }
     const struct header_facts *header = receive_header(t->receive);
     struct fixup fixup = fixup_of(s);
     char made_up[FIXUP_MESSAGE_ID_SIZE];

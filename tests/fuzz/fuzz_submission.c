@@ -12,7 +12,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static void happen(struct fake_session *f, uint8_t event)
 {
-    switch (event % 12) {
+    switch (event % 13) {
     case 0:
         session_deadline(f->session);
         break;
@@ -49,6 +49,11 @@ static void happen(struct fake_session *f, uint8_t event)
     case 11:
         f->is_alice_gone = !f->is_alice_gone;
         break;
+    case 12:
+        f->accounts_error = f->accounts_error ? 0 : -EIO;
+        f->accounts_answers = event & 16 ? 2 : 0;
+        f->has_forward = event & 32 ? -EIO : f->has_forward;
+        break;
     }
     fake_session_run(f);
 }
@@ -72,7 +77,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct fake_session f;
     fake_session_init(&f);
     f.settings->auth_failures_per_address = 3;
-    f.has_forward = data[0] & 4;
+    f.has_forward = (data[0] & 4) != 0;
     f.has_binding = data[0] & 8;
     int listener = data[0] % 4 < FAKE_LISTENERS ? data[0] % 4 : FAKE_RELAY;
     bool is_logged_in = listener == FAKE_SUBMISSIONS && data[0] & 16;

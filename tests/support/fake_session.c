@@ -87,12 +87,18 @@ static const struct queue_verifier *verifier(bool is_alice)
 
 static int do_find_account(void *context, const struct address *name, struct queue_account *out)
 {
+    struct fake_session *f = context;
     char key[ADDRESS_SIZE];
+    if (f->accounts_error != 0) {
+        if (f->accounts_answers == 0)
+            return f->accounts_error;
+        f->accounts_answers--;
+    }
     address_key(name, key);
     bool is_alice = strcmp(key, "alice@example.org") == 0 || strcmp(key, "al@example.org") == 0;
     if (!is_alice && strcmp(key, "bob@example.org") != 0)
         return -ENOENT;
-    if (is_alice && fake(context)->is_alice_gone)
+    if (is_alice && f->is_alice_gone)
         return -ENOENT;
     memset(out, 0, sizeof *out);
     strncpy(out->address, is_alice ? "alice@example.org" : "bob@example.org", ADDRESS_SIZE - 1);
@@ -109,7 +115,7 @@ static int do_find_account(void *context, const struct address *name, struct que
     return 0;
 }
 
-static bool do_has_forward(void *context, const char *owner, const struct address *target)
+static int do_has_forward(void *context, const char *owner, const struct address *target)
 {
     (void)owner;
     (void)target;

@@ -38,7 +38,11 @@ struct fake_session {
     bool is_one_by_one; /* input comes in single octets */
     bool has_binding;
     uint8_t binding[32];
-    bool is_store_full, is_store_broken, is_behind, has_forward;
+    bool is_store_full, is_store_broken, is_behind;
+    int has_forward; /* 1, 0, or the error of looking */
+    /* The accounts answer so many times, then (unless 0) with the error. */
+    unsigned accounts_answers;
+    int accounts_error;
     int append_error, commit_error, drain_error;
     bool is_hash_refused;
     bool waits_for_commit; /* the answer comes only with fake_session_commit() */

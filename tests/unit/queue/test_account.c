@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "queue/room.h"
 #include "tests/support/queue_desk.h"
 
 #define MIB ((uint64_t)1 << 20)
@@ -212,6 +213,39 @@ static void forwards_belong_to_the_account_behind_the_name(void **state)
     assert_false(queue_forward_has(desk.q, "alice@example.org", &target));
 }
 
+static void what_can_not_be_read_is_neither_there_nor_missing(void **state)
+{
+    static struct txn *views[2048];
+    struct address owner = address_of("alice@example.org");
+    struct address target = address_of("a@far.example");
+    struct queue_account a;
+    struct txn *txn;
+    size_t count = 0;
+    (void)state;
+    assert_int_equal(put("alice@example.org", true, 1), 0);
+    assert_int_equal(change(queue_alias_add, "alice@example.org", "info@example.org"), 0);
+    assert_int_equal(change(queue_forward_add, "alice@example.org", "a@far.example"), 0);
+    assert_int_equal(queue_forward_has(desk.q, "alice@example.org", &target), 1);
+    while (count < COUNT_OF(views) && (views[count] = store_view(desk.q->store)) != NULL)
+        count++;
+    assert_int_equal(queue_account_find(desk.q, &owner, &a), -EIO);
+    assert_int_equal(queue_forward_has(desk.q, "alice@example.org", &target), -EIO);
+    while (count > 0)
+        store_view_end(views[--count]);
+
+    assert_int_equal(store_begin(desk.q->store, &txn), 0);
+    assert_int_equal(store_put(txn, TABLE_FORWARD, SLICE("alice@example.org"), SLICE("damaged")),
+                     0);
+    assert_int_equal(store_commit(txn), 0);
+    assert_int_equal(queue_forward_has(desk.q, "alice@example.org", &target), -EIO);
+    /* An alias of nobody is damage, too. */
+    assert_int_equal(store_begin(desk.q->store, &txn), 0);
+    assert_int_equal(store_delete(txn, TABLE_ACCOUNT, SLICE("alice@example.org")), 0);
+    assert_int_equal(store_commit(txn), 0);
+    assert_int_equal(find("alice@example.org", &a), -ENOENT);
+    assert_int_equal(find("info@example.org", &a), -EIO);
+}
+
 static void removing_an_account_removes_its_aliases_and_forwards(void **state)
 {
     struct queue_account a;
@@ -265,6 +299,7 @@ int main(void)
         TEST(replacing_an_account_keeps_its_aliases),
         TEST(a_walk_shows_all_accounts_until_told_to_stop),
         TEST(forwards_belong_to_the_account_behind_the_name),
+        TEST(what_can_not_be_read_is_neither_there_nor_missing),
         TEST(removing_an_account_removes_its_aliases_and_forwards),
         TEST(the_level_returns_by_itself),
     };

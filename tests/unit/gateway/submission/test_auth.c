@@ -32,12 +32,15 @@ static void fill(struct queue_verifier *v, enum scram_hash hash, struct slice pa
 }
 
 static int find_error;
+static unsigned errors_left; /* before find_error is over */
 
 static int find(void *context, const struct address *name, struct queue_account *out)
 {
     (void)context;
-    if (find_error != 0)
+    if (find_error != 0 && errors_left > 0) {
+        errors_left--;
         return find_error;
+    }
     char key[ADDRESS_SIZE];
     address_key(name, key);
     memset(out, 0, sizeof *out);
@@ -262,13 +265,23 @@ static void a_name_is_known_only_if_it_is_a_user(void **state)
 static void trouble_in_the_store_is_ours(void **state)
 {
     (void)state;
-    struct client plain = {PLAIN, ALICE, NULL, NULL, NULL, NORMALLY};
-    struct client scram = {SHA256, ALICE, NULL, NULL, NULL, NORMALLY};
-    find_error = -EIO;
-    enum auth_result got_plain = talk(&plain), got_scram = talk(&scram);
-    find_error = 0;
-    assert_int_equal(got_plain, AUTH_TROUBLE);
-    assert_int_equal(got_scram, AUTH_TROUBLE);
+    static const struct client clients[] = {
+        {PLAIN, ALICE, NULL, NULL, NULL, NORMALLY},
+        {PLAIN, "alice@example.org", "wrong", NULL, NULL, NULL, LATE},
+        {PLAIN, "nobody@example.org", "wrong", NULL, NULL, NULL, NORMALLY},
+        {LOGIN, ALICE, NULL, NULL, NULL, NORMALLY},
+        {SHA256, ALICE, NULL, NULL, NULL, NORMALLY},
+        {SHA256, "alice@example.org", "wrong", NULL, NULL, NULL, LATE},
+        {SHA1, ALICE, NULL, NULL, NULL, NORMALLY},
+    };
+    /* For good, and for a moment only: what was not known at first is not made up later. */
+    for (size_t i = 0; i < 2 * COUNT_OF(clients); i++) {
+        find_error = -EIO;
+        errors_left = i < COUNT_OF(clients) ? 1000 : 1;
+        enum auth_result got = talk(&clients[i % COUNT_OF(clients)]);
+        find_error = 0;
+        assert_int_equal(got, AUTH_TROUBLE);
+    }
 }
 
 /* ---- Single lines ---- */

@@ -613,6 +613,96 @@ static void the_relay_listener_takes_mail_without_auth_and_binds_the_named_user(
     fake_session_free(&f);
 }
 
+/* Whichever look-up fails: who is bound is not known, so the mail is not taken. */
+static void mail_is_not_taken_while_the_accounts_can_not_be_read(void **state)
+{
+    static const struct {
+        enum from from;
+        const char *commands, *content;
+        unsigned lookups_min;
+    } cases[] = {
+        /* MAIL, and at the end of the data. */
+        {FROM_LOGIN, MAIL RCPT "DATA\r\n", MESSAGE, 2},
+        {FROM_RELAY, MAIL RCPT "DATA\r\n", MESSAGE, 1},
+        /* Nobody's reverse-path, a forward of alice's, somebody else's From; two recipients. */
+        {FROM_RELAY,
+         "MAIL FROM:<stranger@example.net>\r\n" RCPT "RCPT TO:<dave@example.net>\r\nDATA\r\n",
+         "From: stranger@example.net\r\nDelivered-To: alice@example.org\r\n\r\nHi\r\n.\r\n", 4},
+        {FROM_RELAY, "MAIL FROM:<>\r\n" RCPT "DATA\r\n",
+         "From: alice@example.org\r\n\r\nHi\r\n.\r\n", 1},
+    };
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        bool is_queued = false;
+        for (unsigned answers = 0; !is_queued; answers++) {
+            struct fake_session f;
+            fake_session_init(&f);
+            begin(&f, cases[i].from);
+            f.accounts_error = -EIO;
+            f.accounts_answers = answers;
+            fake_session_say(&f, slice_of(cases[i].commands));
+            if (f.is_open)
+                fake_session_say(&f, slice_of(cases[i].content));
+            const char *heard = fake_session_heard(&f);
+            is_queued = f.commits == 1;
+            assert_int_equal(is_queued, strstr(heard, "250 2.0.0 Ok: queued as") != NULL);
+            assert_int_equal(!is_queued,
+                             strstr(heard, "451 4.3.0 Accounts cannot be read\r\n") != NULL);
+            if (is_queued)
+                assert_in_range(answers, cases[i].lookups_min, 50);
+            /* And then it goes on. */
+            f.accounts_error = 0;
+            fake_session_say(&f, SLICE(MAIL));
+            assert_string_equal(fake_session_heard(&f), MAIL_OK);
+            fake_session_free(&f);
+        }
+    }
+}
+
+static void mail_is_not_taken_while_the_forwards_can_not_be_read(void **state)
+{
+    (void)state;
+    for (int has = -EIO; has <= 1; has = has < 0 ? 0 : has + 1) {
+        struct fake_session f;
+        fake_session_init(&f);
+        f.has_forward = has;
+        begin(&f, FROM_RELAY);
+        fake_session_say(&f, SLICE("MAIL FROM:<stranger@example.net>\r\n" RCPT "DATA\r\n"));
+        fake_session_say(&f, SLICE("From: stranger@example.net\r\n"
+                                   "Delivered-To: alice@example.org\r\n\r\nHi\r\n.\r\n"));
+        const char *heard = fake_session_heard(&f);
+        assert_int_equal(f.commits, has >= 0);
+        assert_int_equal(has < 0, strstr(heard, "451 4.3.0 Accounts cannot be read\r\n") != NULL);
+        if (has >= 0)
+            assert_int_equal(f.envelope.recipients[0].exemption,
+                             has ? EXEMPTION_FORWARD : EXEMPTION_NONE);
+        else
+            assert_null(strstr(buffer_text(&f.log), "exempt"));
+        fake_session_free(&f);
+    }
+}
+
+static void auth_is_454_while_the_accounts_can_not_be_read(void **state)
+{
+    (void)state;
+    static const char *const lines[] = {AUTH_ALICE, AUTH_WRONG_LINE, AUTH_BOB};
+    for (size_t i = 0; i < COUNT_OF(lines); i++) {
+        struct fake_session f;
+        fake_session_init(&f);
+        f.settings->auth_failures_per_address = 1;
+        begin(&f, FROM_TLS);
+        f.accounts_error = -EIO;
+        for (int tries = 0; tries < 3; tries++) { /* and is not counted against the client */
+            fake_session_say(&f, slice_of(lines[i]));
+            assert_string_equal(fake_session_heard(&f),
+                                "454 4.7.0 Temporary authentication failure\r\n");
+        }
+        f.accounts_error = 0;
+        play(&f, (const struct step[]){{AUTH_ALICE, AUTHED}, END});
+        fake_session_free(&f);
+    }
+}
+
 static void pipelined_commands_are_answered_in_one_write(void **state)
 {
     (void)state;
@@ -973,6 +1063,9 @@ int main(void)
         cmocka_unit_test(more_recipients_than_allowed_are_452),
         cmocka_unit_test(a_message_is_queued_as_it_should_be),
         cmocka_unit_test(the_relay_listener_takes_mail_without_auth_and_binds_the_named_user),
+        cmocka_unit_test(mail_is_not_taken_while_the_accounts_can_not_be_read),
+        cmocka_unit_test(mail_is_not_taken_while_the_forwards_can_not_be_read),
+        cmocka_unit_test(auth_is_454_while_the_accounts_can_not_be_read),
         cmocka_unit_test(pipelined_commands_are_answered_in_one_write),
         cmocka_unit_test(data_that_is_no_good_is_refused_and_the_session_goes_on),
         cmocka_unit_test(a_null_reverse_path_needs_the_users_from),
