@@ -8,9 +8,6 @@
 /* How long a notice waits for the other recipients' first attempts (GUARANTEE.md section 4). */
 #define NOTICE_WAIT_MS 1000
 
-/* What a message takes besides its content, at most in the common case. */
-#define MESSAGE_OVERHEAD 4096
-
 static bool has_room(struct batch *b, uint64_t size, uint64_t limit)
 {
     uint64_t needed = size + MESSAGE_OVERHEAD;

@@ -33,6 +33,9 @@ struct batch {
     int64_t notice_due_ms; /* the earliest order stored; INT64_MAX: none */
 };
 
+/* What a message takes besides its content, at most in the common case. */
+#define MESSAGE_OVERHEAD 4096
+
 /* May new mail of that size still come in? Counts it when it may. */
 bool change_has_room(struct batch *b, uint64_t size);
 /* The same for a notice, which may use most of the headroom. */

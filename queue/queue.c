@@ -268,3 +268,8 @@ void queue_status(struct queue *q, struct queue_status *out)
         .commits = writer_commits(q->writer),
     };
 }
+
+bool queue_is_full(const struct queue *q)
+{
+    return atomic_load(&q->used) + MESSAGE_OVERHEAD > q->limit;
+}

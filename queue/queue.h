@@ -60,5 +60,7 @@ struct queue_status {
     uint64_t commits;          /* since open */
 };
 void queue_status(struct queue *q, struct queue_status *out);
+/* Would new mail be refused (-ENOSPC) as of the last commit? Takes no lock. */
+bool queue_is_full(const struct queue *q);
 
 #endif

@@ -164,9 +164,7 @@ static int do_has_forward(void *context, const char *owner, const struct address
 static bool do_is_store_full(void *context)
 {
     const struct client *c = context;
-    struct queue_status status;
-    queue_status(c->owner->options.queue, &status);
-    return status.limit_bytes > 0 && status.used_bytes >= status.limit_bytes;
+    return queue_is_full(c->owner->options.queue);
 }
 
 static bool do_message_begin(void *context, uint64_t *id)

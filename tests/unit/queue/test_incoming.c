@@ -309,6 +309,23 @@ static void a_full_store_refuses_mail_and_takes_it_again_after_removal(void **st
     assert_int_equal(desk_queue(&desk, "a@b.example", bob, 1, 300000, 1000, &ids[0]), 0);
 }
 
+static void the_store_is_full_when_not_even_an_empty_message_comes_in(void **state)
+{
+    uint64_t id;
+    unsigned count = 0;
+    (void)state;
+    desk_close(&desk);
+    desk_open(&desk, 300000);
+    for (bool is_full = false; !is_full; count++) {
+        is_full = queue_is_full(desk.q);
+        int rc = desk_queue(&desk, "a@b.example", bob, 1, 0, 1000, &id);
+        assert_int_equal(rc, is_full ? -ENOSPC : 0);
+    }
+    assert_in_range(count, 50, 5000);
+    desk_reopen(&desk);
+    assert_true(queue_is_full(desk.q));
+}
+
 static void many_messages_share_commits(void **state)
 {
     enum { COUNT = 200 };
@@ -446,6 +463,7 @@ int main(void)
         TEST(drained_is_told_later_even_when_nothing_is_pending),
         TEST(a_message_without_recipients_is_refused),
         TEST(a_full_store_refuses_mail_and_takes_it_again_after_removal),
+        TEST(the_store_is_full_when_not_even_an_empty_message_comes_in),
         TEST(many_messages_share_commits),
         TEST(ids_look_proper_and_are_never_used_again),
         TEST(the_reserve_of_ids_is_moved_on_ahead_of_time),
