@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "queue/directory.h"
 #include "queue/room.h"
 
 void queue_account_clear(struct queue_account *a)
@@ -28,8 +29,7 @@ enum level queue_account_level(const struct queue_account *a, enum level default
     return is_back ? a->back_level : a->level;
 }
 
-/* The key of an address in text; false: it is none. */
-static bool key_of(const char *text, char out[ADDRESS_SIZE])
+bool directory_key(const char *text, char out[ADDRESS_SIZE])
 {
     struct address address;
     if (address_parse(slice_of(text), &address) != ADDRESS_OK)
@@ -43,17 +43,16 @@ bool queue_account_owns(const struct queue_account *a, const struct address *add
     char wanted[ADDRESS_SIZE];
     char own[ADDRESS_SIZE];
     address_key(address, wanted);
-    if (key_of(a->address, own) && strcmp(own, wanted) == 0)
+    if (directory_key(a->address, own) && strcmp(own, wanted) == 0)
         return true;
     for (size_t i = 0; i < a->alias_count; i++) {
-        if (key_of(a->aliases[i], own) && strcmp(own, wanted) == 0)
+        if (directory_key(a->aliases[i], own) && strcmp(own, wanted) == 0)
             return true;
     }
     return false;
 }
 
-/* Turns the key of an address or alias into the account's. -ENOENT: nobody's. */
-static int resolve(struct txn *txn, char key[ADDRESS_SIZE])
+int directory_resolve(struct txn *txn, char key[ADDRESS_SIZE])
 {
     struct slice value;
     int rc = store_get(txn, TABLE_ACCOUNT, slice_of(key), &value);
@@ -91,7 +90,7 @@ int queue_account_find(struct queue *q, const struct address *address, struct qu
     struct txn *view = store_view(q->store);
     if (!view)
         return -EIO;
-    int rc = resolve(view, key);
+    int rc = directory_resolve(view, key);
     if (rc == 0) {
         rc = read_account(view, key, out);
         if (rc == -ENOENT)
@@ -129,28 +128,19 @@ void queue_accounts_walk(struct queue *q, queue_account_visit *visit, void *cont
 
 /* Changes. */
 
-struct account_op {
-    struct op op;
-    struct queue_account account; /* aliases: none */
-    bool is_new;
-    bool is_invalid;
-    char key[ADDRESS_SIZE];
-    char other[ADDRESS_SIZE]; /* alias or target */
-};
-
 static void account_free(struct op *op)
 {
-    struct account_op *change = (struct account_op *)op;
+    struct directory_op *change = (struct directory_op *)op;
     queue_account_clear(&change->account);
     free(change);
 }
 
-static struct account_op *account_new(int (*run)(struct op *op, struct batch *b),
+struct directory_op *directory_op_new(int (*run)(struct op *op, struct batch *b),
                                       const struct address *address, const struct address *other,
                                       const struct queue_poster *poster, queue_done *done,
                                       void *context)
 {
-    struct account_op *change = op_new(sizeof *change, run, poster, done, context);
+    struct directory_op *change = op_new(sizeof *change, run, poster, done, context);
     change->op.free = account_free;
     if (address)
         address_key(address, change->key);
@@ -159,8 +149,7 @@ static struct account_op *account_new(int (*run)(struct op *op, struct batch *b)
     return change;
 }
 
-/* What the run of an operation says: a refusal is an answer, all else the store's error. */
-static int answer(struct op *op, int rc)
+int directory_answer(struct op *op, int rc)
 {
     if (rc != -ENOENT && rc != -EEXIST && rc != -EINVAL)
         return rc;
@@ -170,21 +159,21 @@ static int answer(struct op *op, int rc)
 
 static int run_put(struct op *op, struct batch *b)
 {
-    struct account_op *change = (struct account_op *)op;
+    struct directory_op *change = (struct directory_op *)op;
     struct queue_account old = {0};
     char owner[ADDRESS_SIZE];
     if (change->is_invalid)
-        return answer(op, -EINVAL);
+        return directory_answer(op, -EINVAL);
     memcpy(owner, change->key, sizeof owner);
-    int rc = resolve(b->txn, owner);
+    int rc = directory_resolve(b->txn, owner);
     if (change->is_new) {
         if (rc != -ENOENT)
-            return rc == 0 ? answer(op, -EEXIST) : rc;
+            return rc == 0 ? directory_answer(op, -EEXIST) : rc;
     } else {
         if (rc == 0)
             rc = read_account(b->txn, change->key, &old); /* an alias is no account */
         if (rc != 0)
-            return answer(op, rc);
+            return directory_answer(op, rc);
     }
     struct queue_account now = change->account;
     now.aliases = old.aliases;
@@ -198,18 +187,18 @@ static int run_put(struct op *op, struct batch *b)
 void queue_account_put(struct queue *q, const struct queue_account *a, bool is_new,
                        const struct queue_poster *poster, queue_done *done, void *context)
 {
-    struct account_op *change = account_new(run_put, NULL, NULL, poster, done, context);
+    struct directory_op *change = directory_op_new(run_put, NULL, NULL, poster, done, context);
     change->account = *a;
     change->account.aliases = NULL;
     change->account.alias_count = 0;
     change->is_new = is_new;
-    change->is_invalid = !key_of(a->address, change->key) || a->sha256.salt_len > QUEUE_SALT_MAX ||
-                         a->sha256.key_len > QUEUE_KEY_MAX || a->sha1.salt_len > QUEUE_SALT_MAX ||
-                         a->sha1.key_len > QUEUE_KEY_MAX;
+    change->is_invalid = !directory_key(a->address, change->key) ||
+                         a->sha256.salt_len > QUEUE_SALT_MAX || a->sha256.key_len > QUEUE_KEY_MAX ||
+                         a->sha1.salt_len > QUEUE_SALT_MAX || a->sha1.key_len > QUEUE_KEY_MAX;
     writer_submit(q, &change->op);
 }
 
-static int forget(struct batch *b, enum table table, const char *key)
+int directory_forget(struct batch *b, enum table table, const char *key)
 {
     int rc = store_delete(b->txn, table, slice_of(key));
     return rc == -ENOENT ? 0 : rc;
@@ -217,30 +206,30 @@ static int forget(struct batch *b, enum table table, const char *key)
 
 static int run_account_remove(struct op *op, struct batch *b)
 {
-    struct account_op *change = (struct account_op *)op;
+    struct directory_op *change = (struct directory_op *)op;
     struct queue_account old;
     char alias[ADDRESS_SIZE];
     int rc = read_account(b->txn, change->key, &old);
     if (rc != 0)
-        return answer(op, rc);
+        return directory_answer(op, rc);
     for (size_t i = 0; rc == 0 && i < old.alias_count; i++) {
-        if (key_of(old.aliases[i], alias))
-            rc = forget(b, TABLE_ALIAS, alias);
+        if (directory_key(old.aliases[i], alias))
+            rc = directory_forget(b, TABLE_ALIAS, alias);
     }
     queue_account_clear(&old);
     if (rc == 0)
-        rc = forget(b, TABLE_FORWARD, change->key);
+        rc = directory_forget(b, TABLE_FORWARD, change->key);
     return rc == 0 ? store_delete(b->txn, TABLE_ACCOUNT, slice_of(change->key)) : rc;
 }
 
 void queue_account_remove(struct queue *q, const struct address *address,
                           const struct queue_poster *poster, queue_done *done, void *context)
 {
-    writer_submit(q, &account_new(run_account_remove, address, NULL, poster, done, context)->op);
+    writer_submit(q,
+                  &directory_op_new(run_account_remove, address, NULL, poster, done, context)->op);
 }
 
-/* Finds a text among addresses; count when it is not there. */
-static size_t position(char (*list)[ADDRESS_SIZE], size_t count, const char *wanted)
+size_t addresses_find(char (*list)[ADDRESS_SIZE], size_t count, const char *wanted)
 {
     size_t i = 0;
     while (i < count && strcmp(list[i], wanted) != 0)
@@ -248,7 +237,7 @@ static size_t position(char (*list)[ADDRESS_SIZE], size_t count, const char *wan
     return i;
 }
 
-static void list_add(char (**list)[ADDRESS_SIZE], size_t *count, const char *text)
+void addresses_add(char (**list)[ADDRESS_SIZE], size_t *count, const char *text)
 {
     *list = xrealloc(*list, (*count + 1) * sizeof **list);
     if (!slice_copy(slice_of(text), (*list)[*count], ADDRESS_SIZE))
@@ -256,7 +245,7 @@ static void list_add(char (**list)[ADDRESS_SIZE], size_t *count, const char *tex
     ++*count;
 }
 
-static void list_remove(char (*list)[ADDRESS_SIZE], size_t *count, size_t at)
+void addresses_remove(char (*list)[ADDRESS_SIZE], size_t *count, size_t at)
 {
     memmove(&list[at], &list[at + 1], (*count - at - 1) * sizeof *list);
     --*count;
@@ -264,43 +253,44 @@ static void list_remove(char (*list)[ADDRESS_SIZE], size_t *count, size_t at)
 
 static int run_alias(struct op *op, struct batch *b)
 {
-    struct account_op *change = (struct account_op *)op;
+    struct directory_op *change = (struct directory_op *)op;
     struct queue_account a;
     char key[ADDRESS_SIZE];
     char taken[ADDRESS_SIZE];
     memcpy(key, change->key, sizeof key);
     memcpy(taken, change->other, sizeof taken);
-    int rc = resolve(b->txn, key);
+    int rc = directory_resolve(b->txn, key);
     if (rc != 0)
-        return answer(op, rc);
-    rc = resolve(b->txn, taken);
+        return directory_answer(op, rc);
+    rc = directory_resolve(b->txn, taken);
     if (rc != 0 && rc != -ENOENT)
         return rc;
     if (change->is_new && rc == 0)
-        return answer(op, -EEXIST);
+        return directory_answer(op, -EEXIST);
     rc = read_account(b->txn, key, &a);
     if (rc != 0)
-        return answer(op, rc);
-    size_t at = position(a.aliases, a.alias_count, change->other);
+        return directory_answer(op, rc);
+    size_t at = addresses_find(a.aliases, a.alias_count, change->other);
     if (change->is_new) {
-        list_add(&a.aliases, &a.alias_count, change->other);
+        addresses_add(&a.aliases, &a.alias_count, change->other);
         rc = store_put(b->txn, TABLE_ALIAS, slice_of(change->other), slice_of(key));
     } else if (at < a.alias_count) {
-        list_remove(a.aliases, &a.alias_count, at);
-        rc = forget(b, TABLE_ALIAS, change->other);
+        addresses_remove(a.aliases, &a.alias_count, at);
+        rc = directory_forget(b, TABLE_ALIAS, change->other);
     } else {
         rc = -ENOENT;
     }
     if (rc == 0)
         rc = write_account(b->txn, key, &a);
     queue_account_clear(&a);
-    return answer(op, rc);
+    return directory_answer(op, rc);
 }
 
 void queue_alias_add(struct queue *q, const struct address *account, const struct address *alias,
                      const struct queue_poster *poster, queue_done *done, void *context)
 {
-    struct account_op *change = account_new(run_alias, account, alias, poster, done, context);
+    struct directory_op *change =
+        directory_op_new(run_alias, account, alias, poster, done, context);
     change->is_new = true;
     writer_submit(q, &change->op);
 }
@@ -308,136 +298,5 @@ void queue_alias_add(struct queue *q, const struct address *account, const struc
 void queue_alias_remove(struct queue *q, const struct address *account, const struct address *alias,
                         const struct queue_poster *poster, queue_done *done, void *context)
 {
-    writer_submit(q, &account_new(run_alias, account, alias, poster, done, context)->op);
-}
-
-/* Forwards: one list for each owner. */
-
-struct targets {
-    char (*list)[ADDRESS_SIZE]; /* owned */
-    size_t count;
-};
-
-static int read_targets(struct txn *txn, const char *owner, struct targets *t)
-{
-    struct slice value;
-    *t = (struct targets){0};
-    int rc = store_get(txn, TABLE_FORWARD, slice_of(owner), &value);
-    if (rc == -ENOENT)
-        return 0;
-    return rc != 0 ? rc : record_get_list(value, &t->list, &t->count) ? 0 : -EIO;
-}
-
-static int write_targets(struct batch *b, const char *owner, const struct targets *t)
-{
-    struct buffer record;
-    if (t->count == 0)
-        return forget(b, TABLE_FORWARD, owner);
-    buffer_init(&record, 64 + t->count * (ADDRESS_SIZE + 4));
-    record_put_list(&record, t->list, t->count);
-    int rc = store_put(b->txn, TABLE_FORWARD, slice_of(owner), buffer_slice(&record));
-    buffer_free(&record);
-    return rc;
-}
-
-static int run_forward(struct op *op, struct batch *b)
-{
-    struct account_op *change = (struct account_op *)op;
-    struct targets t = {0};
-    char owner[ADDRESS_SIZE];
-    memcpy(owner, change->key, sizeof owner);
-    int rc = resolve(b->txn, owner);
-    if (rc == 0)
-        rc = read_targets(b->txn, owner, &t);
-    if (rc != 0)
-        return answer(op, rc);
-    size_t at = position(t.list, t.count, change->other);
-    bool is_there = at < t.count;
-    if (is_there == change->is_new)
-        rc = is_there ? -EEXIST : -ENOENT;
-    else if (change->is_new)
-        list_add(&t.list, &t.count, change->other);
-    else
-        list_remove(t.list, &t.count, at);
-    if (rc == 0)
-        rc = write_targets(b, owner, &t);
-    free(t.list);
-    return answer(op, rc);
-}
-
-void queue_forward_add(struct queue *q, const struct address *owner, const struct address *target,
-                       const struct queue_poster *poster, queue_done *done, void *context)
-{
-    struct account_op *change = account_new(run_forward, owner, target, poster, done, context);
-    change->is_new = true;
-    writer_submit(q, &change->op);
-}
-
-void queue_forward_remove(struct queue *q, const struct address *owner,
-                          const struct address *target, const struct queue_poster *poster,
-                          queue_done *done, void *context)
-{
-    writer_submit(q, &account_new(run_forward, owner, target, poster, done, context)->op);
-}
-
-int queue_forward_has(struct queue *q, const char *owner, const struct address *target)
-{
-    struct targets t = {0};
-    char key[ADDRESS_SIZE];
-    char wanted[ADDRESS_SIZE];
-    if (!key_of(owner, key))
-        return 0;
-    address_key(target, wanted);
-    struct txn *view = store_view(q->store);
-    if (!view)
-        return -EIO;
-    int rc = resolve(view, key);
-    if (rc == 0)
-        rc = read_targets(view, key, &t);
-    store_view_end(view);
-    bool has = rc == 0 && position(t.list, t.count, wanted) < t.count;
-    free(t.list);
-    return has ? 1 : rc == -ENOENT ? 0 : rc;
-}
-
-static bool visit_targets(const char *owner, const struct targets *t, queue_forward_visit *visit,
-                          void *context)
-{
-    for (size_t i = 0; i < t->count; i++) {
-        if (!visit(context, owner, t->list[i]))
-            return false;
-    }
-    return true;
-}
-
-void queue_forwards_walk(struct queue *q, const char *owner, queue_forward_visit *visit,
-                         void *context)
-{
-    char key[ADDRESS_SIZE] = "";
-    size_t key_len = 0;
-    if (owner) {
-        if (!key_of(owner, key))
-            return;
-        key_len = strlen(key);
-    }
-    for (bool goes_on = true; goes_on;) {
-        struct targets t = {0};
-        struct cursor c = {0};
-        struct txn *view = store_view(q->store);
-        if (!view)
-            return;
-        int rc = owner ? resolve(view, key) : 0;
-        if (rc == 0)
-            rc = cursor_open(view, TABLE_FORWARD, &c);
-        if (rc == 0)
-            rc = cursor_seek(&c, (struct slice){key, owner ? strlen(key) : key_len});
-        goes_on = rc == 0 && (!owner || slice_equal(c.key, slice_of(key))) &&
-                  slice_copy(c.key, key, sizeof key) && record_get_list(c.value, &t.list, &t.count);
-        cursor_close(&c);
-        store_view_end(view);
-        if (goes_on)
-            goes_on = visit_targets(key, &t, visit, context) && !owner;
-        free(t.list);
-        key_len = strlen(key) + 1;
-    }
+    writer_submit(q, &directory_op_new(run_alias, account, alias, poster, done, context)->op);
 }
