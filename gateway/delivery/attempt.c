@@ -322,7 +322,7 @@ static void settle(struct attempt *a, struct addressee *t)
     buffer_init(&evidence, EVIDENCE_MAX);
     if (conclusion.decision != GUARANTEE_DELIVERED)
         guarantee_evidence(&t->requirement, &facts, &evidence);
-    guarantee_required_words(&t->requirement, required, sizeof required);
+    guarantee_stop_words(&t->requirement, &conclusion, required, sizeof required);
     const char *lines = buffer_text(&evidence);
     result.evidence = lines ? lines : "";
     result.required = required;

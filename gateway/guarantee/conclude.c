@@ -316,5 +316,12 @@ struct guarantee_conclusion guarantee_conclude(const struct guarantee_requiremen
     forced.ignores_promises = !r->requiretls;
     conclusion.is_release_refused = conclude(&forced, attempt).decision == GUARANTEE_STOP;
     conclusion.is_force_needed = !conclusion.is_release_refused && !has_way(&released, attempt);
+    /* And under the flag alone: is it the cause, or the other lines without it? */
+    struct guarantee_requirement flag = {.level = r->level,
+                                         .policy = GUARANTEE_POLICY_MAY,
+                                         .route = GUARANTEE_POLICY_MAY,
+                                         .ignores_promises = r->ignores_promises};
+    conclusion.is_flag_met =
+        r->level != LEVEL_OFF && conclude(&flag, attempt).decision != GUARANTEE_STOP;
     return conclusion;
 }

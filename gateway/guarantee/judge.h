@@ -172,6 +172,7 @@ struct guarantee_conclusion {
     int64_t trouble_since;       /* to be stored: kept, begun now, or 0 */
     int64_t patience_ends_at;    /* DEFER under rule 3 with a demand: an attempt is to be scheduled for this second; else 0 */
     bool is_force_needed;        /* STOP: the destination's own DANE or MTA-STS stands in the way: release needs --force */
+    bool is_flag_met;            /* STOP: what the sender's flag demands was there; policy or REQUIRETLS alone is the cause */
     bool is_release_refused;     /* STOP: policy or REQUIRETLS is the cause (also without the flag, and with --force, it would stop) */
 };
 
@@ -182,5 +183,8 @@ struct guarantee_conclusion guarantee_conclude(const struct guarantee_requiremen
 void guarantee_evidence(const struct guarantee_requirement *r, const struct guarantee_attempt *attempt, struct buffer *out);
 /* What was required, in words: "encrypted transport (TLS 1.2 or newer), by the sender's guarantee". */
 void guarantee_required_words(const struct guarantee_requirement *r, char *out, size_t size);
+/* What stopped it: the same, without the sender's flag where that was met. A guarantee that was kept is not to be blamed, nor
+ * switched off. */
+void guarantee_stop_words(const struct guarantee_requirement *r, const struct guarantee_conclusion *conclusion, char *out, size_t size);
 
 #endif

@@ -179,3 +179,12 @@ void guarantee_required_words(const struct guarantee_requirement *r, char *out, 
     if (out[0] == '\0')
         snprintf(out, size, "nothing");
 }
+
+void guarantee_stop_words(const struct guarantee_requirement *r,
+                          const struct guarantee_conclusion *conclusion, char *out, size_t size)
+{
+    struct guarantee_requirement unmet = *r;
+    if (conclusion->is_flag_met)
+        unmet.level = LEVEL_OFF;
+    guarantee_required_words(&unmet, out, size);
+}

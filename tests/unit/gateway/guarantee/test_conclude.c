@@ -502,6 +502,56 @@ static void a_stop_says_what_a_release_would_need(void **state)
     }
 }
 
+#define FLAG "encrypted transport (TLS 1.2 or newer), by the sender's guarantee"
+#define VERIFY                                                                                     \
+    "a server with a valid certificate (WebPKI or DANE), by our policy for the recipient's domain"
+static void a_flag_that_was_met_is_not_among_the_words_of_the_stop(void **state)
+{
+    (void)state;
+    static const struct {
+        enum level level;
+        enum guarantee_policy policy;
+        bool requiretls;
+        enum shows shows;
+        bool want_met;
+        const char *want;
+    } cases[] = {
+        {LEVEL_ENCRYPT, GUARANTEE_POLICY_VERIFY, false, PLAIN_TLS, true, VERIFY},
+        {LEVEL_ENCRYPT, GUARANTEE_POLICY_VERIFY, false, NO_TLS, false, FLAG "; " VERIFY},
+        {LEVEL_ENCRYPT, GUARANTEE_POLICY_VERIFY, false, CUT, false, FLAG "; " VERIFY},
+        {LEVEL_ENCRYPT, GUARANTEE_POLICY_VERIFY, false, MISMATCH, false, FLAG "; " VERIFY},
+        {LEVEL_ENCRYPT, GUARANTEE_POLICY_MAY, true, PLAIN_TLS, true,
+         "REQUIRETLS (RFC 8689) all the way, asked for with the message"},
+        {LEVEL_ENCRYPT, GUARANTEE_POLICY_MAY, false, NO_TLS, false, FLAG},
+        {LEVEL_VERIFIED, GUARANTEE_POLICY_VERIFY, false, PLAIN_TLS, false,
+         "encrypted transport to a verified server (TLS 1.2 or newer, DANE), by the sender's "
+         "guarantee; " VERIFY},
+        {LEVEL_OFF, GUARANTEE_POLICY_VERIFY, false, PLAIN_TLS, false, VERIFY},
+    };
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        struct guarantee_requirement r = {.level = cases[i].level,
+                                          .policy = cases[i].policy,
+                                          .route = GUARANTEE_POLICY_MAY,
+                                          .requiretls = cases[i].requiretls};
+        struct guarantee_host h = host(cases[i].shows, 10, names[0]);
+        struct guarantee_attempt attempt = {.destination = GUARANTEE_DESTINATION_FOUND,
+                                            .domain = "plain.example",
+                                            .detail = "",
+                                            .hosts = &h,
+                                            .count = 1,
+                                            .trouble_since = NOW - 2 * HOUR,
+                                            .now = NOW,
+                                            .patience = HOUR};
+        struct guarantee_conclusion got = guarantee_conclude(&r, &attempt);
+        char words[512];
+        guarantee_stop_words(&r, &got, words, sizeof words);
+        if (got.decision != STOP || got.is_flag_met != cases[i].want_met ||
+            strcmp(words, cases[i].want) != 0)
+            fail_msg("row %zu: got %d met %d %s want met %d %s", i, got.decision, got.is_flag_met,
+                     words, cases[i].want_met, cases[i].want);
+    }
+}
+
 static void release_and_force_do_what_the_stop_said(void **state)
 {
     (void)state;
@@ -632,6 +682,7 @@ int main(void)
         cmocka_unit_test(a_fault_of_our_own_never_counts_against_the_destination),
         cmocka_unit_test(the_destination_itself_may_decide),
         cmocka_unit_test(a_stop_says_what_a_release_would_need),
+        cmocka_unit_test(a_flag_that_was_met_is_not_among_the_words_of_the_stop),
         cmocka_unit_test(release_and_force_do_what_the_stop_said),
         cmocka_unit_test(the_words_of_a_stop_are_those_of_the_verdict),
         cmocka_unit_test(a_connection_that_died_behind_tls_keeps_its_words),
