@@ -79,7 +79,7 @@ static const char *show_size(json_int_t size, char out[SIZE_TEXT_SIZE])
 /* "Guarantee:  encrypt" */
 static void print_pair(const struct printing *p, const char *name, const char *value)
 {
-    char line[TEXT_SIZE];
+    char line[TEXT_SIZE + 16];
     if (!*value)
         return;
     snprintf(line, sizeof line, "%-13s%s", name, value);

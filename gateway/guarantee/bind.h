@@ -1,7 +1,8 @@
-/* bind.h - which sender's flag binds a recipient, and which exemption lifts it (GUARANTEE.md section 1).
+/* bind.h - which sender's flag binds a recipient, and which exemption lifts it (GUARANTEE.md
+ * section 1).
  *
- * Asked once per recipient before 250 is said; the answer is stored with the recipient and never asked again.
- * Pure but for the directory handed in; any thread. */
+ * Asked once per recipient before 250 is said; the answer is stored with the recipient and never
+ * asked again. Pure but for the directory handed in; any thread. */
 #ifndef GATEWAY_GUARANTEE_BIND_H
 #define GATEWAY_GUARANTEE_BIND_H
 
@@ -15,7 +16,8 @@ struct guarantee_user {
     bool is_locked;             /* the user may not lower it */
 };
 
-/* How the accounts are asked. Functions must not block for long; they are called while the session waits. */
+/* How the accounts are asked. Functions must not block for long; they are called while the session
+ * waits. */
 struct guarantee_directory {
     void *context;
     /* The user whose address or alias this is. False: none. */
@@ -25,11 +27,11 @@ struct guarantee_directory {
 };
 
 struct guarantee_message {
-    enum origin origin;                   /* ORIGIN_NOTICE: nothing ever binds it */
-    const struct guarantee_user *user;    /* the authenticated one; NULL on the relay listener */
+    enum origin origin;                /* ORIGIN_NOTICE: nothing ever binds it */
+    const struct guarantee_user *user; /* the authenticated one; NULL on the relay listener */
     struct address reverse_path;
     const struct header_facts *header;
-    bool exempt_auto_replies;             /* configuration guarantee.exempt_auto_replies */
+    bool exempt_auto_replies; /* configuration guarantee.exempt_auto_replies */
 };
 
 struct guarantee_binding {
@@ -38,13 +40,14 @@ struct guarantee_binding {
     char owner[ADDRESS_SIZE]; /* whose flag it is; "" when no user was found */
 };
 
-struct guarantee_binding guarantee_bind(const struct guarantee_message *message, const struct address *recipient,
+struct guarantee_binding guarantee_bind(const struct guarantee_message *message,
+                                        const struct address *recipient,
                                         const struct guarantee_directory *directory);
 
-/* May this user send with this header From (INTERFACE.md: "Sender must own MAIL FROM and header From")? Every From
- * address, and Sender where present, must be the user's address or an alias; a From that is missing, repeated
- * or unreadable is refused. `owns` is asked per address. */
-bool guarantee_owns_from(const struct header_facts *header, bool (*owns)(void *context, const struct address *a),
-                         void *context);
+/* May this user send with this header From (INTERFACE.md: "Sender must own MAIL FROM and header
+ * From")? Every From address, and Sender where present, must be the user's address or an alias; a
+ * From that is missing, repeated or unreadable is refused. `owns` is asked per address. */
+bool guarantee_owns_from(const struct header_facts *header,
+                         bool (*owns)(void *context, const struct address *a), void *context);
 
 #endif

@@ -1,5 +1,5 @@
-/* fuzz_replay.c - runs a fuzz target over kept inputs when libFuzzer is not linked in, so that every
- * ordinary test run replays the corpus and the regressions. */
+/* fuzz_replay.c - runs a fuzz target over kept inputs when libFuzzer is not linked in, so that
+ * every ordinary test run replays the corpus and the regressions. */
 #include <dirent.h>
 #include <stdint.h>
 #include <stdio.h>

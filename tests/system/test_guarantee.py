@@ -471,7 +471,7 @@ def test_a_self_signed_certificate_satisfies_level_encrypt(gateway: Sealpost, la
     recipient = f"{user.address.split('@')[0]}@tls.example"
     event = expect_delivered(gateway, gateway.submit(user, recipient), recipient)
     assert event["tls"] == "TLSv1.3" and event["verified"] == "no"
-    assert lab.postfix.messages_for(recipient)
+    lab.postfix.wait_for_message(recipient)
 
 
 @pytest.mark.parametrize("domain, want", [
