@@ -56,7 +56,7 @@ static json_t *recipient_json(const struct queue_recipient *r, enum message_view
     if (view == MESSAGE_QUEUE) {
         json_put(out, "state", json_text(queue_state_name(r->state)));
         json_put(out, "attempts", json_integer(r->attempts));
-        json_put(out, "next_attempt_at", json_time(r->state == QUEUE_HELD ? 0 : r->due_at_ms));
+        json_put(out, "next_attempt_at", json_time(r->due_at_ms));
     }
     put_reason(out, r);
     if (r->state == QUEUE_HELD) {

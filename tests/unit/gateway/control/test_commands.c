@@ -307,6 +307,7 @@ static void users_are_listed_and_removed(void **state)
     (void)state;
     assert_int_equal(ask("{\"command\":\"user list\"}"), 0);
     assert_int_equal(json_array_size(result()), 0);
+    assert_string_equal(event, ""); /* only changes are logged */
     add_alice();
     assert_int_equal(ask("{\"command\":\"user add\",\"address\":\"bob@b\xc3\xbc"
                          "cher.example\","
@@ -524,8 +525,11 @@ static void forwards_are_added_listed_and_removed(void **state)
 
 /* ---- the queue ---- */
 
-/* A message to a@, B@one.example (held, with those marks on the first) and c@two.example. */
-static uint64_t held_message(bool is_force_needed, bool is_release_refused)
+#define FIRST 1u
+#define SECOND 2u
+
+/* A message to a@, B@one.example (held, with marks on those named) and c@two.example. */
+static uint64_t held_message(unsigned force_needed, unsigned release_refused)
 {
     static const char *const three[] = {"a@one.example", "B@one.example", "c@two.example"};
     struct queue_recipient r[3];
@@ -539,8 +543,8 @@ static uint64_t held_message(bool is_force_needed, bool is_release_refused)
         } else {
             struct queue_result held =
                 desk_result(&r[i], DISPOSITION_HELD, QUEUE_REPORT_FAILURE, now);
-            held.is_force_needed = is_force_needed && r[i].index == 0;
-            held.is_release_refused = is_release_refused && r[i].index == 0;
+            held.is_force_needed = force_needed >> r[i].index & 1;
+            held.is_release_refused = release_refused >> r[i].index & 1;
             assert_int_equal(desk_settle(&desk, &held, 1), 0);
         }
         queue_recipient_clear(&r[i]);
@@ -552,7 +556,7 @@ static void the_queue_is_listed_with_what_is_still_to_come(void **state)
 {
     char id[ID_SIZE];
     (void)state;
-    id_text(held_message(false, false), id);
+    id_text(held_message(0, 0), id);
     assert_int_equal(ask("{\"command\":\"queue list\"}"), 0);
     assert_int_equal(json_array_size(result()), 1);
     const json_t *m = json_array_get(result(), 0);
@@ -574,6 +578,34 @@ static void the_queue_is_listed_with_what_is_still_to_come(void **state)
     assert_int_equal(json_integer_value(json_object_get(queued, "attempts")), 0);
     assert_true(json_is_null(json_object_get(queued, "reason")));
     assert_int_equal(strlen(text_of(queued, "next_attempt_at")), 20);
+}
+
+/* Mail over the relay listener has no user; the flag's owner stands for it. */
+static void mail_of_a_flags_owner_is_his(void **state)
+{
+    struct envelope e;
+    struct desk_answer done = {0};
+    struct queue_recipient r;
+    int64_t now = date_now_ms();
+    (void)state;
+    struct queue_incoming *in = queue_incoming_begin(desk.q, &desk.poster);
+    assert_non_null(in);
+    assert_int_equal(queue_incoming_append(in, SLICE("x\r\n")), 0);
+    envelope_init(&e);
+    envelope_set(&e.reverse_path, "stranger@else.example");
+    e.size = 3;
+    envelope_set(&envelope_add(&e, "bob@one.example")->owner, "alice@site.example");
+    queue_incoming_commit(in, &e, now, now, desk_done, &done);
+    envelope_free(&e);
+    assert_int_equal(desk_wait(&desk, &done), 0);
+    assert_int_equal(desk_take(&desk, now, &r, 1), 1);
+    struct queue_result held = desk_result(&r, DISPOSITION_HELD, QUEUE_REPORT_FAILURE, now);
+    assert_int_equal(desk_settle(&desk, &held, 1), 0);
+    queue_recipient_clear(&r);
+    assert_int_equal(ask("{\"command\":\"held list\",\"user\":\"alice@site.example\"}"), 0);
+    assert_int_equal(json_array_size(result()), 1);
+    assert_string_equal(text_of(json_array_get(result(), 0), "sender"), "stranger@else.example");
+    assert_string_equal(text_of(json_array_get(result(), 0), "user"), "alice@site.example");
 }
 
 /* A recipient that only waits for its notice is in no listing. */
@@ -647,7 +679,7 @@ static void held_mail_is_listed_by_user(void **state)
 {
     char id[ID_SIZE];
     (void)state;
-    id_text(held_message(true, false), id);
+    id_text(held_message(FIRST, 0), id);
     assert_int_equal(ask("{\"command\":\"held list\"}"), 0);
     assert_int_equal(json_array_size(result()), 1);
     const json_t *m = json_array_get(result(), 0);
@@ -674,7 +706,7 @@ static void held_mail_of_an_alias_is_found(void **state)
 {
     (void)state;
     add_alice();
-    (void)held_message(false, false);
+    (void)held_message(0, 0);
     assert_int_equal(ask("{\"command\":\"user alias\",\"address\":\"alice@site.example\","
                          "\"alias\":\"other@site.example\"}"),
                      0);
@@ -695,7 +727,7 @@ static void dropped_mail_is_held_no_more(void **state)
 {
     char id[ID_SIZE];
     (void)state;
-    uint64_t number = held_message(false, false);
+    uint64_t number = held_message(0, 0);
     id_text(number, id);
     assert_int_equal(askf("{\"command\":\"held drop\",\"id\":\"%\"}", id), 0);
     assert_int_equal(state_of(number, 0), QUEUE_DISCARDED);
@@ -710,7 +742,7 @@ static void release_sends_all_that_is_held_or_those_named(void **state)
 {
     char id[ID_SIZE];
     (void)state;
-    uint64_t number = held_message(false, false);
+    uint64_t number = held_message(0, 0);
     id_text(number, id);
     assert_int_equal(
         askf("{\"command\":\"release\",\"id\":\"%\",\"recipients\":[\"b@ONE.example\"]}", id), 0);
@@ -731,7 +763,7 @@ static void release_says_which_recipient_is_not_held(void **state)
 {
     char id[ID_SIZE];
     (void)state;
-    uint64_t number = held_message(false, false);
+    uint64_t number = held_message(0, 0);
     id_text(number, id);
     assert_int_equal(askf("{\"command\":\"release\",\"id\":\"%\",\"recipients\":"
                           "[\"a@one.example\",\"c@two.example\"]}",
@@ -749,7 +781,7 @@ static void release_against_the_destination_needs_force(void **state)
 {
     char id[ID_SIZE];
     (void)state;
-    uint64_t number = held_message(true, false);
+    uint64_t number = held_message(FIRST, 0);
     id_text(number, id);
     assert_int_equal(askf("{\"command\":\"release\",\"id\":\"%\"}", id), 1);
     assert_non_null(strstr(error_text(), "a@one.example needs --force"));
@@ -768,7 +800,7 @@ static void release_is_refused_where_a_policy_is_the_cause(void **state)
     static const char *const modes[] = {"", ",\"mode\":\"force\""};
     char id[ID_SIZE];
     (void)state;
-    uint64_t number = held_message(true, true);
+    uint64_t number = held_message(FIRST, FIRST);
     id_text(number, id);
     for (size_t i = 0; i < COUNT_OF(modes); i++) {
         char request[128];
@@ -783,6 +815,16 @@ static void release_is_refused_where_a_policy_is_the_cause(void **state)
     assert_int_equal(askf("{\"command\":\"release\",\"id\":\"%\",\"mode\":\"recheck\"}", id), 0);
 }
 
+static void a_refusal_is_about_those_who_are_named(void **state)
+{
+    char id[ID_SIZE];
+    (void)state;
+    id_text(held_message(SECOND, FIRST), id);
+    assert_int_equal(
+        askf("{\"command\":\"release\",\"id\":\"%\",\"recipients\":[\"b@one.example\"]}", id), 1);
+    assert_non_null(strstr(error_text(), "B@one.example needs --force"));
+}
+
 /* ---- status ---- */
 
 static unsigned seven(void *context)
@@ -794,12 +836,13 @@ static unsigned seven(void *context)
 static void status_counts_what_there_is(void **state)
 {
     (void)state;
-    (void)held_message(false, false);
+    (void)held_message(0, 0);
     assert_int_equal(ask("{\"command\":\"status\"}"), 0);
     assert_string_equal(text_of(result(), "version"), SEALPOST_VERSION);
     assert_int_equal(json_integer_value(json_object_get(result(), "queued")), 1);
     assert_int_equal(json_integer_value(json_object_get(result(), "deferred")), 0);
     assert_int_equal(json_integer_value(json_object_get(result(), "held")), 2);
+    assert_int_equal(json_integer_value(json_object_get(result(), "held_without_notice")), 0);
     assert_int_equal(json_integer_value(json_object_get(result(), "connections")), 0);
     assert_int_equal(json_integer_value(json_object_get(result(), "uptime_seconds")), 0);
     host.facts.started_at = date_now() - 100;
@@ -849,11 +892,13 @@ int main(void)
         TEST(one_message_is_shown_retried_and_removed),
         TEST(held_mail_is_listed_by_user),
         TEST(held_mail_of_an_alias_is_found),
+        TEST(mail_of_a_flags_owner_is_his),
         TEST(dropped_mail_is_held_no_more),
         TEST(release_sends_all_that_is_held_or_those_named),
         TEST(release_says_which_recipient_is_not_held),
         TEST(release_against_the_destination_needs_force),
         TEST(release_is_refused_where_a_policy_is_the_cause),
+        TEST(a_refusal_is_about_those_who_are_named),
         TEST(status_counts_what_there_is),
         TEST(status_counts_stops_that_nobody_was_told_of),
     };

@@ -152,6 +152,19 @@ static const char *exchange(const char *request)
 
 /* ---- tests ---- */
 
+enum { MESSAGES = 130, RECIPIENTS = 60 };
+
+/* A listing of more than a MiB. */
+static void fill_queue(void)
+{
+    const char *to[RECIPIENTS];
+    uint64_t id;
+    for (size_t i = 0; i < RECIPIENTS; i++)
+        to[i] = "somebody.with.a.long.name@a-domain-with-a-long-name.example";
+    for (size_t i = 0; i < MESSAGES; i++)
+        assert_int_equal(desk_queue(&desk, "a@x.example", to, RECIPIENTS, 10, 1000, &id), 0);
+}
+
 static void a_command_goes_over_the_socket(void **state)
 {
     struct stat st;
@@ -180,14 +193,8 @@ static void a_command_goes_over_the_socket(void **state)
 
 static void a_listing_longer_than_any_buffer_arrives_whole(void **state)
 {
-    enum { MESSAGES = 130, RECIPIENTS = 60 };
-    const char *to[RECIPIENTS];
-    uint64_t id;
     (void)state;
-    for (size_t i = 0; i < RECIPIENTS; i++)
-        to[i] = "somebody.with.a.long.name@a-domain-with-a-long-name.example";
-    for (size_t i = 0; i < MESSAGES; i++)
-        assert_int_equal(desk_queue(&desk, "a@x.example", to, RECIPIENTS, 10, 1000, &id), 0);
+    fill_queue();
     assert_int_equal(stage_run(&stage, "", "queue|list|--json"), 0);
     size_t count = 0;
     for (const char *at = stage.out; (at = strstr(at, "\"state\":\"queued\"")); at++)
@@ -234,6 +241,22 @@ static void one_connection_carries_one_request(void **state)
     (void)state;
     assert_string_equal(exchange("{\"command\":\"user list\"}\n{\"command\":\"user list\"}\n"),
                         "{\"ok\":true,\"result\":[]}\n");
+}
+
+static void what_is_said_behind_the_request_is_not_heard(void **state)
+{
+    static char answer[8 << 20];
+    (void)state;
+    fill_queue();
+    int fd = connect_raw();
+    say(fd, "{\"command\":\"queue list\"}\n");
+    usleep(200000); /* the answer fills all buffers by now, and is not over */
+    say(fd, "{\"command\":\"user list\"}\n");
+    ssize_t len = hear(fd, answer, sizeof answer);
+    close(fd);
+    assert_true(len > 1 << 20);
+    assert_ptr_equal(strchr(answer, '\n'), answer + len - 1);
+    assert_string_equal(answer + len - 4, "}]}\n");
 }
 
 static void what_is_no_request_is_refused(void **state)
@@ -331,13 +354,8 @@ static void a_stop_does_not_wait_for_who_says_nothing(void **state)
 
 static void a_stop_does_not_wait_for_who_takes_no_answer(void **state)
 {
-    const char *to[60];
-    uint64_t id;
     (void)state;
-    for (size_t i = 0; i < COUNT_OF(to); i++)
-        to[i] = "somebody.with.a.long.name@a-domain-with-a-long-name.example";
-    for (size_t i = 0; i < 130; i++)
-        assert_int_equal(desk_queue(&desk, "a@x.example", to, COUNT_OF(to), 10, 1000, &id), 0);
+    fill_queue();
     int fd = connect_raw();
     say(fd, "{\"command\":\"queue list\"}\n");
     usleep(300000);
@@ -368,6 +386,7 @@ int main(void)
         TEST(a_request_may_come_in_any_pieces),
         TEST(the_client_may_close_its_side_behind_the_request),
         TEST(one_connection_carries_one_request),
+        TEST(what_is_said_behind_the_request_is_not_heard),
         TEST(what_is_no_request_is_refused),
         TEST(a_request_without_end_is_cut_off),
         TEST(too_many_at_once_are_told_to_come_again),
