@@ -1,7 +1,7 @@
 /* bounce.h - from outcomes to notices: RFC 3464 reports in English and German.
  *
- * Pure: the caller gives all facts, the result is a complete message. A notice is mail like any other: the caller queues it
- * with the null reverse-path. Any thread. */
+ * Pure: the caller gives all facts, the result is a complete message. A notice is mail like any
+ * other: the caller queues it with the null reverse-path. Any thread. */
 #ifndef BOUNCE_BOUNCE_H
 #define BOUNCE_BOUNCE_H
 
@@ -31,21 +31,25 @@ enum bounce_release {
 };
 
 struct bounce_recipient {
-    const char *address;       /* borrowed, as all texts here */
-    const char *orcpt;         /* "type;xtext" or "" */
+    const char *address; /* borrowed, as all texts here */
+    const char *orcpt;   /* "type;xtext" or "" */
     const struct outcome *outcome;
-    /* BOUNCE_FAILURE: HELD (stopped) or FAILED; BOUNCE_DELAY: DEFERRED; BOUNCE_SUCCESS: DELIVERED. */
+    /* BOUNCE_FAILURE: HELD (stopped) or FAILED; BOUNCE_DELAY: DEFERRED; BOUNCE_SUCCESS: DELIVERED.
+     */
     enum disposition disposition;
-    bool is_relayed;           /* SUCCESS: the next hop did not offer DSN: Action relayed, else delivered (RFC 3464 2.3.3) */
-    bool is_stopped;           /* by the guarantee, policy or REQUIRETLS, held or discarded */
-    const char *required;      /* what was required, in words (guarantee_required_words), "" when not stopped; the notice names
-                                * the guarantee as the cause where the word "guarantee" is among them */
-    const char *evidence;      /* lines, what each host showed; "" when none */
+    bool is_relayed; /* SUCCESS: the next hop did not offer DSN: Action relayed, else delivered (RFC
+                        3464 2.3.3) */
+    bool is_stopped; /* by the guarantee, policy or REQUIRETLS, held or discarded */
+    const char *required; /* what was required, in words (guarantee_required_words), "" when not
+                           * stopped; the notice names the guarantee as the cause where the word
+                           * "guarantee" is among them */
+    const char *evidence; /* lines, what each host showed; "" when none */
     enum bounce_release release;
-    bool would_stop_again;     /* stopped: without the sender's guarantee too, by policy, REQUIRETLS, DANE or MTA-STS */
-    int64_t held_until;        /* seconds; 0 when not held */
-    int64_t last_attempt_at;   /* seconds; 0 when none */
-    int64_t retry_until;       /* seconds; DELAY only */
+    bool would_stop_again;   /* stopped: without the sender's guarantee too, by policy, REQUIRETLS,
+                                DANE or MTA-STS */
+    int64_t held_until;      /* seconds; 0 when not held */
+    int64_t last_attempt_at; /* seconds; 0 when none */
+    int64_t retry_until;     /* seconds; DELAY only */
     /* SUCCESS: how it left: "TLSv1.3", cipher, "dane"; "" in clear. */
     const char *protocol, *cipher, *verified;
 };
@@ -53,23 +57,26 @@ struct bounce_recipient {
 struct bounce_report {
     enum bounce_kind kind;
     enum bounce_language language;
-    const char *hostname;      /* Reporting-MTA, From domain, Message-ID domain */
-    const char *id;            /* queue ID of the message reported on; X-Sealpost-Held-ID */
-    const char *notice_id;     /* queue ID of the notice itself: Message-ID, boundary */
-    const char *to;            /* path text: envelope sender or the flag's owner */
-    const char *reverse_path;  /* of the message reported on */
-    const char *envid;         /* xtext or "" */
-    int64_t arrived_at;        /* seconds */
-    int64_t now;               /* seconds */
-    int64_t guarantee_since;   /* since when the flag is on, 0 unknown: "your TLS guarantee, on since ..." */
+    const char *hostname;     /* Reporting-MTA, From domain, Message-ID domain */
+    const char *id;           /* queue ID of the message reported on; X-Sealpost-Held-ID */
+    const char *notice_id;    /* queue ID of the notice itself: Message-ID, boundary */
+    const char *to;           /* path text: envelope sender or the flag's owner */
+    const char *reverse_path; /* of the message reported on */
+    const char *envid;        /* xtext or "" */
+    int64_t arrived_at;       /* seconds */
+    int64_t now;              /* seconds */
+    int64_t guarantee_since;  /* since when the flag is on, 0 unknown: "your TLS guarantee, on since
+                                 ..." */
     enum ret ret;
-    bool is_redacted;          /* third part is Date, Message-ID and From alone */
-    struct slice header;       /* header section of the message reported on */
-    struct slice body;         /* its body when RET=FULL and it is small enough for the caller to give; else empty (data NULL) */
-    bool has_8bit;             /* in header or body as given */
-    size_t evidence_max;       /* octets of each evidence that are shown, whole lines; 0: all */
+    bool is_redacted;    /* third part is Date, Message-ID and From alone */
+    struct slice header; /* header section of the message reported on */
+    struct slice body; /* its body when RET=FULL and it is small enough for the caller to give; else
+                          empty (data NULL) */
+    bool has_8bit;     /* in header or body as given */
+    size_t evidence_max; /* octets of each evidence that are shown, whole lines; 0: all */
     size_t count;
-    const struct bounce_recipient *recipients; /* evidence that several share is shown with the first and referred to */
+    const struct bounce_recipient
+        *recipients; /* evidence that several share is shown with the first and referred to */
 };
 
 /* Appends the complete message (CRLF lines, at most 998 octets each). False at out's ceiling. */

@@ -1,4 +1,5 @@
-/* parts.h - the three parts of a report (RFC 6522), each written by its own file. Inside of the room only. */
+/* parts.h - the three parts of a report (RFC 6522), each written by its own file. Inside of the
+ * room only. */
 #ifndef BOUNCE_PARTS_H
 #define BOUNCE_PARTS_H
 
@@ -7,8 +8,8 @@
 
 /* Part 1, for people: plain text in UTF-8 with LF line ends, to be encoded by encode_text(). */
 void explanation_write(const struct bounce_report *report, struct page *text);
-/* Its MIME header and body. 7bit where it is ASCII with lines that fit, else quoted-printable: a notice must reach hosts without
- * 8BITMIME, and its reasons must arrive word for word. */
+/* Its MIME header and body. 7bit where it is ASCII with lines that fit, else quoted-printable: a
+ * notice must reach hosts without 8BITMIME, and its reasons must arrive word for word. */
 void encode_text(struct slice text, struct page *out);
 
 /* Part 2, for programs: message/delivery-status with its MIME header. */

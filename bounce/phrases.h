@@ -5,34 +5,34 @@
 #include "bounce/bounce.h"
 
 enum phrase {
-    PHRASE_GREETING,          /* hostname */
+    PHRASE_GREETING, /* hostname */
     PHRASE_FAILURE,
     PHRASE_DELAY,
     PHRASE_SUCCESS,
-    PHRASE_HOST_SAID,         /* host, reply */
-    PHRASE_GUARANTEE_SINCE,   /* date */
+    PHRASE_HOST_SAID,       /* host, reply */
+    PHRASE_GUARANTEE_SINCE, /* date */
     PHRASE_GUARANTEE,
     PHRASE_REQUIREMENT,
-    PHRASE_REQUIRED,          /* what was required */
+    PHRASE_REQUIRED, /* what was required */
     PHRASE_EVIDENCE,
-    PHRASE_EVIDENCE_AS_FOR,   /* address */
+    PHRASE_EVIDENCE_AS_FOR, /* address */
     PHRASE_EVIDENCE_CUT,
-    PHRASE_HELD_UNTIL,        /* ID, date */
-    PHRASE_HELD,              /* ID */
+    PHRASE_HELD_UNTIL, /* ID, date */
+    PHRASE_HELD,       /* ID */
     PHRASE_NOT_HELD,
     PHRASE_NOW,
-    PHRASE_RELEASE,           /* command */
-    PHRASE_RELEASE_FORCE,     /* command */
+    PHRASE_RELEASE,       /* command */
+    PHRASE_RELEASE_FORCE, /* command */
     PHRASE_RELEASE_REFUSED,
-    PHRASE_RECHECK,           /* command */
+    PHRASE_RECHECK, /* command */
     PHRASE_SWITCH,
     PHRASE_POSTMASTER,
     PHRASE_TIME_IS_OVER,
-    PHRASE_RETRY_UNTIL,       /* date */
+    PHRASE_RETRY_UNTIL, /* date */
     PHRASE_DELIVERED,
     PHRASE_RELAYED,
-    PHRASE_LEFT_TLS,          /* protocol and cipher */
-    PHRASE_LEFT_VERIFIED,     /* protocol and cipher, by what it was verified */
+    PHRASE_LEFT_TLS,      /* protocol and cipher */
+    PHRASE_LEFT_VERIFIED, /* protocol and cipher, by what it was verified */
     PHRASE_LEFT_CLEAR,
     PHRASE_REDACTED,
     PHRASE_COUNT,

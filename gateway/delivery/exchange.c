@@ -240,7 +240,8 @@ static void fill_tls_options(struct attempt *a, struct tls_client_options *out,
         records[i].selector = from->selector;
         records[i].matching = from->matching;
         records[i].len = from->len;
-        memcpy(records[i].data, from->data, sizeof from->data);
+        _Static_assert(sizeof from->data == sizeof records[i].data, "one size of TLSA records");
+        memcpy(records[i].data, from->data, from->len);
     }
     out->tlsa = records;
     out->tlsa_count = a->host.record_count;

@@ -145,7 +145,7 @@ void attempt_settle(struct attempt *a, struct addressee *t)
     if (!random_bytes(&c.random, sizeof c.random))
         c.random = (uint32_t)c.now_ms; /* only the jitter depends on it */
     struct queue_result result = disposition_of(&c);
-    char required[256];
+    char required[512]; /* flag, REQUIRETLS, policy and route together */
     struct buffer evidence;
     buffer_init(&evidence, EVIDENCE_MAX);
     if (conclusion.decision != GUARANTEE_DELIVERED)

@@ -71,10 +71,14 @@ NODISCARD struct dns_question *dns_find_mx(struct dns *d, struct loop *l, const 
 
 enum dns_tlsa { DNS_TLSA_NONE, DNS_TLSA_USABLE, DNS_TLSA_UNUSABLE, DNS_TLSA_ERROR };
 
+/* A whole certificate with a 4,096-bit key and many names fits; a longer record counts as unusable.
+ */
+#define TLSA_DATA_MAX 4096
+
 struct dns_tlsa_record {
     uint8_t usage, selector, matching;
     uint16_t len;
-    uint8_t data[1024];
+    uint8_t data[TLSA_DATA_MAX];
 };
 
 /* One MX host: where it is, and what it promises. */

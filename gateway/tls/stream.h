@@ -54,7 +54,7 @@ struct tls_failure {
 struct tlsa_record {
     uint8_t usage, selector, matching;
     uint16_t len;
-    uint8_t data[1024]; /* longer ones count as unusable */
+    uint8_t data[4096]; /* longer ones count as unusable */
 };
 
 struct tls_client_options {

@@ -134,7 +134,7 @@ static void addresses_have_exactly_their_length(void **state)
 static void tlsa_rdata_has_three_octets_and_data_that_fits(void **state)
 {
     (void)state;
-    static char wire[3 + 1025];
+    static char wire[3 + TLSA_DATA_MAX + 1];
     struct dns_tlsa_record record;
     assert_true(dns_read_tlsa(BYTES("\3\1\2ab"), &record));
     assert_int_equal(record.usage, 3);
@@ -144,8 +144,8 @@ static void tlsa_rdata_has_three_octets_and_data_that_fits(void **state)
     assert_memory_equal(record.data, "ab", 2);
     assert_true(dns_read_tlsa(BYTES("\3\1\1"), &record));
     assert_false(dns_read_tlsa(BYTES("\3\1"), &record));
-    assert_true(dns_read_tlsa((struct slice){wire, 3 + 1024}, &record));
-    assert_false(dns_read_tlsa((struct slice){wire, 3 + 1025}, &record));
+    assert_true(dns_read_tlsa((struct slice){wire, 3 + TLSA_DATA_MAX}, &record));
+    assert_false(dns_read_tlsa((struct slice){wire, 3 + TLSA_DATA_MAX + 1}, &record));
 }
 
 static void a_name_in_text_loses_case_and_its_last_dot(void **state)
