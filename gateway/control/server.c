@@ -258,8 +258,11 @@ static void data(void *context, struct slice bytes)
     ptrdiff_t end = slice_find(bytes, '\n');
     struct slice part = end < 0 ? bytes : slice_sub(bytes, 0, (size_t)end);
     /* Enough from the start for any password: growing would leave a copy behind. */
-    if ((a->request.len == 0 && !buffer_reserve(&a->request, REQUEST_ROOM)) ||
-        !buffer_append(&a->request, part)) {
+    bool fits = (a->request.len > 0 || buffer_reserve(&a->request, REQUEST_ROOM)) &&
+                buffer_append(&a->request, part);
+    /* What was read into belongs to us while we run, and nobody else wipes it. */
+    explicit_bzero((void *)(uintptr_t)bytes.data, bytes.len);
+    if (!fits) {
         say_and_close(a, "{\"error\":\"the request is too long\",\"exit\":1}\n");
         return;
     }
