@@ -59,7 +59,7 @@ int main(int argc, char **argv)
         }
     }
     if (optind >= argc) {
-        control_usage(NULL);
+        fputs("sealpostctl: a command is missing; sealpostctl --help lists them\n", stderr);
         return 2;
     }
     return run(file, wants_json, argc - optind, argv + optind);
