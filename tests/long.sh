@@ -50,5 +50,6 @@ say "valgrind"
 valgrind_all
 SEALPOST_VALGRIND=1 SEALPOST_BUILD=$PWD/build/valgrind system "system tests (valgrind)" \
     tests/system/run -q --no-header -n0 test_queue.py
+SYSTEM_TEST_LONG=1 system "testssl.sh" tests/system/run -q --no-header -n2 test_testssl.py
 step "cppcheck" tests/lint/cppcheck.sh
 step "clang-tidy" tests/lint/tidy.sh build/fuzz

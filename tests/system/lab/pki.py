@@ -7,7 +7,7 @@ from pathlib import Path
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import NameOID
 
 _DER = serialization.Encoding.DER
@@ -19,7 +19,7 @@ class Certificate:
     """A certificate with its key. `chain` is what a server sends above it, leaf's issuer first."""
 
     certificate: x509.Certificate
-    key: ec.EllipticCurvePrivateKey
+    key: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
     chain: tuple["Certificate", ...]
     key_file: Path
     chain_file: Path  # leaf and chain
@@ -49,21 +49,21 @@ class Pki:
         return self._make(name, [], issuer, is_ca=True, expired=False)
 
     def server(self, label: str, names: list[str], issuer: Certificate | None = None,
-               expired: bool = False) -> Certificate:
-        """A server certificate for DNS names; self-signed without issuer."""
-        return self._make(label, names, issuer, is_ca=False, expired=expired)
+               expired: bool = False, rsa_bits: int = 0) -> Certificate:
+        """A server certificate for DNS names; self-signed without issuer. Its key is on P-256, or RSA's."""
+        return self._make(label, names, issuer, is_ca=False, expired=expired, rsa_bits=rsa_bits)
 
     def without_chain(self, label: str, leaf: Certificate) -> Certificate:
         """The same certificate, sent without its issuers."""
         return self._write(label, leaf.certificate, leaf.key, ())
 
     def _make(self, label: str, names: list[str], issuer: Certificate | None, is_ca: bool,
-              expired: bool) -> Certificate:
-        key = ec.generate_private_key(ec.SECP256R1())
+              expired: bool, rsa_bits: int = 0) -> Certificate:
+        key = rsa.generate_private_key(65537, rsa_bits) if rsa_bits else ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, names[0] if names else label)])
         now = datetime.datetime.utcnow()
         day = datetime.timedelta(days=1)
-        begin, end = (now - 20 * day, now - 10 * day) if expired else (now - day, now + 30 * day)
+        begin, end = (now - 20 * day, now - 10 * day) if expired else (now - day, now + 90 * day)
         builder = (
             x509.CertificateBuilder()
             .subject_name(subject)
@@ -86,7 +86,7 @@ class Pki:
         chain = (issuer, *issuer.chain) if issuer else ()
         return self._write(label, certificate, key, chain)
 
-    def _write(self, label: str, certificate: x509.Certificate, key: ec.EllipticCurvePrivateKey,
+    def _write(self, label: str, certificate: x509.Certificate, key: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey,
                chain: tuple[Certificate, ...]) -> Certificate:
         key_pem = key.private_bytes(_PEM, serialization.PrivateFormat.PKCS8,
                                     serialization.NoEncryption())

@@ -284,6 +284,7 @@ def make_certificates(pki: Pki) -> dict[str, Certificate]:
         "pkix-wrong-name": pki.server("pkix-wrong-name", ["nobody.invalid"], web),
         "pool": pki.server("pool", ["pool.invalid"]),
         "gateway": pki.server("gateway", ["mail.example.org"], web),
+        "gateway-rsa": pki.server("gateway-rsa", ["mail.example.org"], web, rsa_bits=2048),
         "stand-in": pki.server("stand-in", ["stand-in.example.org"], web),
     }
     made["ta-leaf-only"] = pki.without_chain("ta-leaf-only", made["ta"])
