@@ -552,6 +552,9 @@ static void take_down(struct gateway *g)
     submission_limits_free(g->limits);
     for (unsigned i = 0; i < g->config->workers; i++)
         loop_free(g->workers[i].loop);
+    /* Password hashing left OpenSSL's state of each thread there, and exit() would end OpenSSL
+     * before the threads. */
+    loop_end_pool();
     for (size_t i = 0; i < g->bound_count; i++)
         close(g->bound[i].fd);
     close(g->control_fd);

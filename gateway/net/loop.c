@@ -448,3 +448,8 @@ bool loop_job(struct loop *l, void (*work)(void *context), void (*done)(void *co
     l->open++;
     return true;
 }
+
+void loop_end_pool(void)
+{
+    uv_library_shutdown();
+}

@@ -62,6 +62,10 @@ void loop_signal_free(struct loop_signal *s); /* NULL is fine */
 NODISCARD bool loop_job(struct loop *l, void (*work)(void *context), void (*done)(void *context),
                         void *context);
 
+/* Ends the pool threads and waits for them, so that what libraries keep for each thread is given
+ * back. Once, after the last loop_free(); no loop can be made afterwards. */
+void loop_end_pool(void);
+
 /* 64 KiB that belong to whoever's callback is running: content is gone when it returns, and is not
  * wiped. */
 #define LOOP_SCRATCH_SIZE 65536

@@ -361,6 +361,40 @@ static void a_loop_that_never_ran_can_be_freed(void **state)
     assert_string_equal(t.seen, "");
 }
 
+static bool has_thread_ended;
+
+static void end_of_thread(void *value)
+{
+    has_thread_ended = value == &has_thread_ended;
+}
+
+static void leave_something(void *context)
+{
+    pthread_key_t *key = context;
+    pthread_setspecific(*key, &has_thread_ended);
+}
+
+static void ignore(void *context)
+{
+    (void)context;
+}
+
+/* The last test: there is no pool after it. */
+static void what_jobs_left_in_their_threads_is_given_back_at_the_end(void **state)
+{
+    (void)state;
+    struct trace t = begin();
+    pthread_key_t key;
+    assert_int_equal(pthread_key_create(&key, end_of_thread), 0);
+    assert_true(loop_job(t.loop, leave_something, ignore, &key));
+    loop_stop(t.loop);
+    loop_run(t.loop);
+    loop_free(t.loop);
+    assert_false(has_thread_ended);
+    loop_end_pool();
+    assert_true(has_thread_ended);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -379,6 +413,7 @@ int main(void)
         cmocka_unit_test(signal_that_cannot_be_caught_is_refused),
         cmocka_unit_test(a_job_runs_off_the_loop_and_is_waited_for),
         cmocka_unit_test(a_loop_that_never_ran_can_be_freed),
+        cmocka_unit_test(what_jobs_left_in_their_threads_is_given_back_at_the_end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
