@@ -15,7 +15,7 @@ from pathlib import Path
 from . import net
 from .laboratory import Lab
 from .notice import Notice
-from .process import Daemon, wait_until
+from .process import UNDER_VALGRIND, Daemon, wait_until
 from .rogue_mx import Message
 
 BUILD = Path(os.environ.get("SEALPOST_BUILD", Path(__file__).resolve().parents[3] / "build"))
@@ -83,7 +83,8 @@ class Sealpost:
     def start(self) -> "Sealpost":
         assert (BUILD / "sealpostd").exists(), f"no sealpostd in {BUILD}: build first, or set SEALPOST_BUILD"
         begin = len(self.log())
-        self.daemon = Daemon([str(BUILD / "sealpostd"), "-c", str(self.config)], self.log_file)
+        argv = [str(BUILD / "sealpostd"), "-c", str(self.config)]
+        self.daemon = Daemon([*self._valgrind(), *argv], self.log_file)
 
         def ready() -> bool:
             text = self.log()[begin:]
@@ -110,8 +111,18 @@ class Sealpost:
     def assert_healthy(self) -> None:
         report = _SANITIZER.search(self.log())
         assert not report, self.log()[max(0, report.start() - 500):][:8000]
+        for complaint in self.directory.glob("valgrind.*"):
+            assert not complaint.stat().st_size, complaint.read_text(errors="replace")[:8000]
         if self.daemon:
             assert self.daemon.is_running, f"sealpostd died:\n{self.log()[-4000:]}"
+
+    def _valgrind(self) -> list[str]:
+        """What the daemon is started under. It is silent, and its file empty, unless something is wrong; a daemon
+        that was killed is not asked for leaks."""
+        if not UNDER_VALGRIND:
+            return []
+        return ["valgrind", "--quiet", "--error-exitcode=99", "--leak-check=full", "--show-leak-kinds=definite,indirect",
+                "--errors-for-leak-kinds=definite,indirect", f"--log-file={self.directory}/valgrind.%p"]
 
     # Its log
 
