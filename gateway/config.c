@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <ifaddrs.h>
 #include <netinet/in.h>
+#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -51,6 +52,19 @@ static void report(struct reading *r, int line, const char *format, ...)
     if (line > 0)
         snprintf(place, sizeof place, ":%d", line);
     snprintf(r->error, r->error_size, "%s%s: %s", r->file, place, what);
+}
+
+static void warn(struct reading *r, int line, const char *format, ...) PRINTF_LIKE(3, 4);
+static void warn(struct reading *r, int line, const char *format, ...)
+{
+    char what[500];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(what, sizeof what, format, arguments);
+    va_end(arguments);
+    struct config *c = r->config;
+    c->warnings = xrealloc(c->warnings, (c->warning_count + 1) * sizeof *c->warnings);
+    c->warnings[c->warning_count++] = xprintf("%s:%d: warning: %s", r->file, line, what);
 }
 
 static void library_error(cfg_t *cfg, const char *format, va_list arguments) PRINTF_LIKE(2, 0);
@@ -446,19 +460,6 @@ static void read_own(struct delivery_settings *s, const struct submission_settin
     }
 }
 
-static void warn(struct reading *r, int line, const char *format, ...) PRINTF_LIKE(3, 4);
-static void warn(struct reading *r, int line, const char *format, ...)
-{
-    char what[500];
-    va_list arguments;
-    va_start(arguments, format);
-    vsnprintf(what, sizeof what, format, arguments);
-    va_end(arguments);
-    struct config *c = r->config;
-    c->warnings = xrealloc(c->warnings, (c->warning_count + 1) * sizeof *c->warnings);
-    c->warnings[c->warning_count++] = xprintf("%s:%d: warning: %s", r->file, line, what);
-}
-
 static void read_route(struct reading *r, cfg_t *section, struct delivery_route *route)
 {
     read_pattern(r, section, true, route->pattern);
@@ -493,23 +494,43 @@ static void read_source(struct reading *r, cfg_t *section, struct delivery_sourc
     free(list);
 }
 
+/* libConfuse compares titles as they are written; A-labels and case make other spellings of the
+ * same domain. */
+static void check_repeated(struct reading *r, const cfg_t *section, const char *pattern,
+                           const char *before)
+{
+    if (strcmp(pattern, before) == 0)
+        report(r, line_of(r, section, NULL), "%s \"%s\": the same domain as an earlier title (%s)",
+               section->name, section->title, pattern);
+}
+
 static void read_destinations(struct reading *r, cfg_t *root, struct delivery_settings *s)
 {
     s->route_count = cfg_size(root, "route");
     s->routes = xalloc((s->route_count + 1) * sizeof *s->routes);
-    for (unsigned i = 0; i < s->route_count; i++)
+    for (unsigned i = 0; i < s->route_count; i++) {
         read_route(r, cfg_getnsec(root, "route", i), &s->routes[i]);
+        for (unsigned k = 0; k < i; k++)
+            check_repeated(r, cfg_getnsec(root, "route", i), s->routes[i].pattern,
+                           s->routes[k].pattern);
+    }
     s->policy_count = cfg_size(root, "policy");
     s->policies = xalloc((s->policy_count + 1) * sizeof *s->policies);
     for (unsigned i = 0; i < s->policy_count; i++) {
         cfg_t *section = cfg_getnsec(root, "policy", i);
         read_pattern(r, section, false, s->policies[i].pattern);
         s->policies[i].tls = tls_words(section);
+        for (unsigned k = 0; k < i; k++)
+            check_repeated(r, section, s->policies[i].pattern, s->policies[k].pattern);
     }
     s->source_count = cfg_size(root, "source");
     s->sources = xalloc((s->source_count + 1) * sizeof *s->sources);
-    for (unsigned i = 0; i < s->source_count; i++)
+    for (unsigned i = 0; i < s->source_count; i++) {
         read_source(r, cfg_getnsec(root, "source", i), &s->sources[i]);
+        for (unsigned k = 0; k < i; k++)
+            check_repeated(r, cfg_getnsec(root, "source", i), s->sources[i].domain,
+                           s->sources[k].domain);
+    }
 }
 
 static void read_client_tls(struct reading *r, cfg_t *delivery, struct delivery_settings *s)
@@ -547,7 +568,28 @@ static struct delivery_settings *read_delivery(struct reading *r, cfg_t *root, e
     return s;
 }
 
-static void read_top(struct reading *r, cfg_t *root)
+/* What the daemon would trip over at its start, said with its line while somebody looks. */
+static void check_surroundings(struct reading *r, cfg_t *root)
+{
+    char why[400];
+    const struct config *c = r->config;
+    cfg_t *dns = cfg_getsec(root, "dns");
+    cfg_t *retry = cfg_getsec(root, "retry");
+    const char *const files[] = {c->trust_anchor, c->unbound_config};
+    for (size_t i = 0; i < COUNT_OF(files); i++) {
+        if (files[i][0] == '\0' || access(files[i], R_OK) == 0)
+            continue;
+        snprintf(why, sizeof why, "cannot read %.300s: %s", files[i], strerror(errno));
+        report_key(r, dns, i ? "unbound_config" : "trust_anchor", why);
+    }
+    /* cppcheck-suppress getpwnamCalled ; one thread */
+    if (c->run_as[0] != '\0' && geteuid() == 0 && !getpwnam(c->run_as))
+        warn(r, line_of(r, root, "run_as"), "run_as: there is no user \"%s\" yet", c->run_as);
+    if (duration(retry, "first") > duration(retry, "max"))
+        report_key(r, retry, "first", "must not be longer than max");
+}
+
+static void read_top(struct reading *r, cfg_t *root, enum config_use use)
 {
     static const char *const severities[] = {"debug", "info", "warning", "error"};
     struct config *c = r->config;
@@ -574,7 +616,39 @@ static void read_top(struct reading *r, cfg_t *root)
     if (!level_parse(slice_of(text(cfg_getsec(root, "guarantee"), "default_level")),
                      &c->default_level))
         panic("unchecked level");
+    if (use == CONFIG_WHOLE)
+        check_surroundings(r, root);
     c->keeps_sha1 = mechanisms(root) & MECHANISM_SCRAM_SHA_1;
+}
+
+/* libConfuse takes the end of the file for the end of a comment or a text, too, and what it
+ * swallowed is silently gone. Returns the line on which the open one begins, 0 when none is open.
+ */
+static int open_at_end(const char *text, const char **what)
+{
+    int line = 1;
+    int begun = 0;
+    char inside = 0; /* '"', '\'', '#' for the rest of a line, '*' for a C comment */
+    for (const char *p = text; *p; p++) {
+        bool ends = (inside == '#' && *p == '\n') ||
+                    (inside == '*' && p[0] == '*' && p[1] == '/') ||
+                    ((inside == '"' || inside == '\'') && *p == inside);
+        if ((inside == '"' || inside == '\'') && p[0] == '\\' && p[1]) {
+            line += p[1] == '\n';
+            p++;
+        } else if (ends) {
+            p += inside == '*';
+            inside = 0;
+        } else if (!inside && (*p == '"' || *p == '\'' || *p == '#' ||
+                               (*p == '/' && (p[1] == '/' || p[1] == '*')))) {
+            inside = *p != '/' ? *p : p[1] == '*' ? '*' : '#';
+            begun = line;
+            p += *p == '/';
+        }
+        line += *p == '\n';
+    }
+    *what = inside == '*' ? "comment" : "text";
+    return inside && inside != '#' ? begun : 0;
 }
 
 /* The file's text with the sentinel behind it; NULL with errno. The caller frees. */
@@ -609,13 +683,17 @@ static bool parse(struct reading *r, cfg_t *root, enum config_use use)
         report(r, 0, "cannot read it: %s", strerror(errno));
         return false;
     }
-    int result = cfg_parse_buf(root, text);
+    const char *what;
+    int open_line = open_at_end(text, &what);
+    if (open_line > 0)
+        report(r, open_line, "this %s is not closed", what);
+    int result = open_line > 0 ? CFG_PARSE_ERROR : cfg_parse_buf(root, text);
     free(text);
     if (result != CFG_SUCCESS) {
         report(r, root->line, "cannot be parsed");
         return false;
     }
-    read_top(r, root);
+    read_top(r, root, use);
     r->config->submission = read_submission(r, root, use);
     r->config->delivery = read_delivery(r, root, use);
     return r->error[0] == '\0';

@@ -118,6 +118,18 @@ static void what_is_wrong_names_line_and_key(void **state)
         {"hostname = \"a.example\"\nsource \"x.example\" { address = {\"192.0.2.1\", "
          "\"192.0.2.2\"} }\n",
          ":2: ", "one address per family"},
+        {"hostname = \"a.example\"\nworkers = 2 /* left open\npolicy \"x.example\" { tls = dane "
+         "}\n",
+         ":2: ", "this comment is not closed"},
+        {"hostname = \"a.example\"\n\"junk\npolicy x.example { tls = dane }\n",
+         ":2: ", "this text is not closed"},
+        {"hostname = \"a.example\"\npolicy \"x.example\" { tls = dane }\npolicy \"X.example\" { "
+         "tls = may }\n",
+         ":3: ", "the same domain as an earlier title"},
+        {"hostname = \"a.example\"\nroute \"xn--bcher-kva.example\" { next_hop = "
+         "\"[127.0.0.1]:24\" }\nroute \"b\xc3\xbc"
+         "cher.example\" { next_hop = \"[127.0.0.1]:25\" }\n",
+         ":3: ", "the same domain as an earlier title"},
         {"hostname = \"a.example\"\ndelivery {\n port = 26\n", ":",
          "a section, list or text is not closed"},
     };
@@ -143,6 +155,25 @@ static void a_certificate_that_cannot_be_read_names_its_line(void **state)
     config_free(c);
     assert_null(config_load(path, CONFIG_WHOLE, error, sizeof error));
     assert_non_null(strstr(error, ":4: tls: certificate: cannot read /nowhere/c.pem"));
+}
+
+static void the_daemon_checks_its_surroundings(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text, *place, *want;
+    } cases[] = {
+        {"hostname = \"a.example\"\nrun_as = \"\"\ndns { trust_anchor = \"/nowhere\" }\n",
+         ":3: ", "trust_anchor: cannot read /nowhere"},
+        {"hostname = \"a.example\"\nrun_as = \"\"\nretry { first = \"5h\" max = \"1m\" }\n",
+         ":3: ", "must not be longer than max"},
+    };
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        config_free(load(cases[i].text)); /* sealpostctl does not mind */
+        assert_null(config_load(path, CONFIG_WHOLE, error, sizeof error));
+        if (!strstr(error, cases[i].place) || !strstr(error, cases[i].want))
+            fail_msg("%s", error);
+    }
 }
 
 static void a_route_into_the_clear_is_warned_of(void **state)
@@ -191,6 +222,7 @@ int main(void)
         cmocka_unit_test(a_whole_file_is_read),
         cmocka_unit_test(what_is_wrong_names_line_and_key),
         cmocka_unit_test(a_certificate_that_cannot_be_read_names_its_line),
+        cmocka_unit_test(the_daemon_checks_its_surroundings),
         cmocka_unit_test(a_route_into_the_clear_is_warned_of),
     };
     return cmocka_run_group_tests(tests, make_file, remove_file);
