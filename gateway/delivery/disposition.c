@@ -121,7 +121,12 @@ struct queue_result disposition_of(const struct disposition_case *c)
         defer(c, &out);
         return out;
     case GUARANTEE_STOP:
-        stop(c, &out);
+        /* A notice is never stopped (GUARANTEE.md section 4): one that stands for guarded mail in
+         * full waits for its local route. */
+        if (c->message->origin == ORIGIN_NOTICE)
+            defer(c, &out);
+        else
+            stop(c, &out);
         return out;
     }
     panic("no such decision: %d", (int)c->conclusion->decision);

@@ -216,6 +216,17 @@ static void a_stop_is_told_or_held(void **state)
     }
 }
 
+/* Held, it would say to nobody what it has to say; released, it would go in clear. */
+static void a_notice_waits_where_other_mail_is_stopped(void **state)
+{
+    (void)state;
+    struct scene s;
+    struct disposition_case *c = scene_of(&s, GUARANTEE_STOP);
+    s.message.origin = ORIGIN_NOTICE;
+    s.message.reverse_path = nobody;
+    assert_int_equal(disposition_of(c).disposition, DISPOSITION_DEFERRED);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -227,6 +238,7 @@ int main(void)
         cmocka_unit_test(failure_is_reported_as_notify_asks),
         cmocka_unit_test(success_is_reported_only_where_asked_and_not_passed_on),
         cmocka_unit_test(a_stop_is_told_or_held),
+        cmocka_unit_test(a_notice_waits_where_other_mail_is_stopped),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
