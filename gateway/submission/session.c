@@ -435,6 +435,10 @@ void session_committed(struct session *s, int error)
 void session_stop(struct session *s)
 {
     s->is_stopping = true;
+    if (s->state == STATE_HANDSHAKE) {
+        s->is_broken = true; /* no reply can be said in the middle of it */
+        enter(s, STATE_ENDED);
+    }
     if (s->state == STATE_GREETED || s->state == STATE_READY || s->state == STATE_ANSWER)
         enter(s, s->state);
 }

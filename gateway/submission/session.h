@@ -75,7 +75,8 @@ void session_gone(
 void session_auth_done(struct session *s);
 void session_drained(struct session *s, int error); /* an error: the store refused a piece */
 void session_committed(struct session *s, int error);
-/* The daemon stops: an idle session ends, one in a transaction after it. */
+/* The daemon stops: an idle session, or one in its handshake, ends; one in a transaction after it.
+ */
 void session_stop(struct session *s);
 /* The grace is over: ends, but for a message being committed, whose reply is still said. */
 void session_stop_now(struct session *s);

@@ -303,7 +303,7 @@ static bool answer(struct fake_session *f)
         fake_session_commit(f);
     } else if (f->is_finished) {
         return false;
-    } else if (f->is_handshaking) {
+    } else if (f->is_handshaking && !f->is_handshake_endless) {
         f->is_handshaking = false;
         struct session_tls tls = {"TLSv1.3", "TLS_AES_256_GCM_SHA384", f->has_binding, {0}};
         memcpy(tls.binding, f->binding, sizeof tls.binding);

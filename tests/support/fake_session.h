@@ -36,6 +36,7 @@ struct fake_session {
 
     /* What the outside is like. */
     bool is_one_by_one; /* input comes in single octets */
+    bool is_handshake_endless;
     bool has_binding;
     uint8_t binding[32];
     bool is_store_full, is_store_broken, is_behind;

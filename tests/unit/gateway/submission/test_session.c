@@ -1019,6 +1019,28 @@ static void at_shutdown_idle_sessions_end_and_transactions_come_to_their_end(voi
     fake_session_free(&cut);
 }
 
+/* A client that never finishes its handshake has nothing under way that is worth the grace. */
+static void at_shutdown_a_handshake_under_way_ends_at_once(void **state)
+{
+    (void)state;
+    for (int is_implicit = 0; is_implicit < 2; is_implicit++) {
+        struct fake_session f;
+        fake_session_init(&f);
+        f.is_handshake_endless = true;
+        fake_session_start(&f, is_implicit ? FAKE_SUBMISSIONS : FAKE_SUBMISSION);
+        if (!is_implicit)
+            play(&f, (const struct step[]){{"", GREETING}, {STARTTLS, READY_FOR_TLS}, END});
+        assert_true(f.is_handshaking);
+        session_stop(f.session);
+        assert_true(f.is_finished);
+        assert_true(f.is_aborted); /* nothing can be said in the middle of a handshake */
+        assert_string_equal(fake_session_heard(&f), "");
+        assert_null(strstr(buffer_text(&f.log), "reject"));
+        assert_null(strstr(buffer_text(&f.log), "tls-failed"));
+        fake_session_free(&f);
+    }
+}
+
 static void each_listener_survives_any_event_in_any_order(void **state)
 {
     (void)state;
@@ -1080,6 +1102,7 @@ int main(void)
         cmocka_unit_test(strangers_at_the_relay_listener_get_554),
         cmocka_unit_test(too_many_connections_get_421),
         cmocka_unit_test(at_shutdown_idle_sessions_end_and_transactions_come_to_their_end),
+        cmocka_unit_test(at_shutdown_a_handshake_under_way_ends_at_once),
         cmocka_unit_test(each_listener_survives_any_event_in_any_order),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
