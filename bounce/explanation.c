@@ -151,7 +151,7 @@ static void write_advice(const struct bounce_report *report, const struct bounce
     switch (r->release) {
     case BOUNCE_NOT_HELD:
         if (names_guarantee(r) && !r->would_stop_again)
-            say(report, text, PHRASE_SWITCH, NULL, NULL);
+            say(report, text, PHRASE_SWITCH_FIRST, NULL, NULL);
         break;
     case BOUNCE_RELEASE:
         say_command(report, r, text, PHRASE_RELEASE, "");

@@ -50,6 +50,9 @@ static const char *const phrases[][PHRASE_COUNT] = {
         [PHRASE_SWITCH] =
             "    - Or have the guarantee of your account switched off, and send the\n"
             "      message again: it may then go unencrypted.\n",
+        [PHRASE_SWITCH_FIRST] =
+            "    - Have the guarantee of your account switched off, and send the message\n"
+            "      again: it may then go unencrypted.\n",
         [PHRASE_POSTMASTER] =
             "    - Send this notice to the recipient's postmaster, by another way: the\n"
             "      lines above say what to look for.\n",
@@ -115,6 +118,9 @@ static const char *const phrases[][PHRASE_COUNT] = {
         [PHRASE_SWITCH] =
             "    - Oder lassen Sie die Garantie für Ihr Konto ausschalten, und senden Sie\n"
             "      die Nachricht noch einmal: Dann geht sie womöglich unverschlüsselt.\n",
+        [PHRASE_SWITCH_FIRST] =
+            "    - Lassen Sie die Garantie für Ihr Konto ausschalten, und senden Sie die\n"
+            "      Nachricht noch einmal: Dann geht sie womöglich unverschlüsselt.\n",
         [PHRASE_POSTMASTER] =
             "    - Geben Sie diese Meldung auf anderem Weg an den Postmaster des\n"
             "      Empfängers weiter: Die Zeilen oben sagen, wonach zu suchen ist.\n",

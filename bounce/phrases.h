@@ -26,6 +26,7 @@ enum phrase {
     PHRASE_RELEASE_REFUSED,
     PHRASE_RECHECK, /* command */
     PHRASE_SWITCH,
+    PHRASE_SWITCH_FIRST, /* where no other advice comes before it */
     PHRASE_POSTMASTER,
     PHRASE_TIME_IS_OVER,
     PHRASE_RETRY_UNTIL, /* date */

@@ -452,6 +452,31 @@ static void switching_the_guarantee_off_is_no_advice_where_it_would_stop_again(v
     free_notice(&n);
 }
 
+static void the_first_advice_does_not_begin_with_or(void **state)
+{
+    static const char *const want[] = {
+        [BOUNCE_ENGLISH] =
+            "    What you can do now:\n"
+            "    - Have the guarantee of your account switched off, and send the message\n"
+            "      again: it may then go unencrypted.\n"
+            "    - Send this notice",
+        [BOUNCE_GERMAN] =
+            "    Was Sie jetzt tun können:\n"
+            "    - Lassen Sie die Garantie für Ihr Konto ausschalten, und senden Sie die\n"
+            "      Nachricht noch einmal: Dann geht sie womöglich unverschlüsselt.\n"
+            "    - Geben Sie",
+    };
+    (void)state;
+    for (size_t language = 0; language < COUNT_OF(want); language++) {
+        struct bounce_recipient r = stop(BOUNCE_NOT_HELD);
+        struct bounce_report rep = report(&r, 1);
+        rep.language = (enum bounce_language)language;
+        struct notice n = write_notice(&rep);
+        has(n.text, want[language]);
+        free_notice(&n);
+    }
+}
+
 static void evidence_that_recipients_share_is_said_once(void **state)
 {
     (void)state;
@@ -908,6 +933,7 @@ int main(void)
         cmocka_unit_test(a_remote_reply_is_quoted_as_the_host_said_it),
         cmocka_unit_test(release_is_offered_only_where_it_works),
         cmocka_unit_test(switching_the_guarantee_off_is_no_advice_where_it_would_stop_again),
+        cmocka_unit_test(the_first_advice_does_not_begin_with_or),
         cmocka_unit_test(evidence_that_recipients_share_is_said_once),
         cmocka_unit_test(evidence_is_cut_at_a_lines_end_where_it_has_to_be),
         cmocka_unit_test(an_unknown_since_is_left_out),
