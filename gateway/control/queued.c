@@ -53,10 +53,33 @@ static void message_changed(void *context, int error)
     }
 }
 
+/* Does some recipient wait for an attempt? If not, why is answered. */
+static bool has_waiting(struct command *c)
+{
+    struct queue_recipient *recipients = NULL;
+    size_t count = 0, held = 0, waiting = 0;
+    int error = queue_recipients_read(c->host->queue, c->id, &recipients, &count);
+    for (size_t i = 0; error == 0 && i < count; i++) {
+        enum queue_state state = recipients[i].state;
+        held += state == QUEUE_HELD;
+        waiting += state == QUEUE_QUEUED || state == QUEUE_DEFERRED;
+    }
+    queue_recipients_free(recipients, count);
+    if (error != 0 && error != -ENOENT)
+        answer_queue_error(c, error);
+    else if (held > 0 && waiting == 0)
+        answer_error(c, EXIT_REFUSED,
+                     "nothing of %s waits; %zu recipient%s held: see sealpostctl release",
+                     argument_text(c, "id"), held, held == 1 ? " is" : "s are");
+    else if (waiting == 0)
+        answer_error(c, EXIT_REFUSED, "%s: no such message", argument_text(c, "id"));
+    return waiting > 0;
+}
+
 void queue_retry_now(struct command *c)
 {
     c->id = 0; /* all */
-    if (argument_text(c, "id") && !argument_id(c))
+    if (argument_text(c, "id") && (!argument_id(c) || !has_waiting(c)))
         return;
     command_wait(c);
     queue_retry(c->host->queue, c->id, date_now_ms(), &c->host->poster, message_changed, c);

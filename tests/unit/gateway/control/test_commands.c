@@ -673,6 +673,36 @@ static void one_message_is_shown_retried_and_removed(void **state)
     }
 }
 
+/* Says what stands in the way, instead of a retry that touches nothing. */
+static void what_is_all_held_is_not_retried(void **state)
+{
+    char id[ID_SIZE], want[128];
+    struct queue_recipient r;
+    int64_t now = date_now_ms();
+    (void)state;
+    uint64_t partly = held_message(0, 0);
+    id_text(partly, id);
+    assert_int_equal(askf("{\"command\":\"queue retry\",\"id\":\"%\"}", id), 0);
+    assert_int_equal(desk_take(&desk, now + 1000, &r, 1), 1);
+    struct queue_result third = desk_result(&r, DISPOSITION_HELD, QUEUE_REPORT_FAILURE, now);
+    assert_int_equal(desk_settle(&desk, &third, 1), 0);
+    queue_recipient_clear(&r);
+    assert_int_equal(askf("{\"command\":\"queue retry\",\"id\":\"%\"}", id), 1);
+    snprintf(want, sizeof want,
+             "nothing of %s waits; 3 recipients are held: see sealpostctl release", id);
+    assert_string_equal(error_text(), want);
+    id_text(desk_one(&desk, "a@one.example", now), id);
+    assert_int_equal(desk_take(&desk, now, &r, 1), 1);
+    struct queue_result one = desk_result(&r, DISPOSITION_HELD, QUEUE_REPORT_FAILURE, now);
+    assert_int_equal(desk_settle(&desk, &one, 1), 0);
+    queue_recipient_clear(&r);
+    assert_int_equal(askf("{\"command\":\"queue retry\",\"id\":\"%\"}", id), 1);
+    snprintf(want, sizeof want, "nothing of %s waits; 1 recipient is held: see sealpostctl release",
+             id);
+    assert_string_equal(error_text(), want);
+    assert_int_equal(ask("{\"command\":\"queue retry\"}"), 0);
+}
+
 /* ---- held mail ---- */
 
 static void held_mail_is_listed_by_user(void **state)
@@ -890,6 +920,7 @@ int main(void)
         TEST(what_has_its_end_is_not_listed),
         TEST(a_long_listing_comes_in_slices),
         TEST(one_message_is_shown_retried_and_removed),
+        TEST(what_is_all_held_is_not_retried),
         TEST(held_mail_is_listed_by_user),
         TEST(held_mail_of_an_alias_is_found),
         TEST(mail_of_a_flags_owner_is_his),
