@@ -17,7 +17,8 @@
 
 #define ANSWER_MAX ((size_t)4 * 1024 * 1024 * 1024)
 #define ANSWER_PIECE ((size_t)64 * 1024)
-#define PATIENCE_S 120 /* for the next piece of an answer */
+#define FIRST_PATIENCE_S 20 /* for the daemon to take the request, and for its first piece */
+#define PATIENCE_S 120      /* for the next piece of an answer that has begun */
 /* A daemon that is starting has the lock before it has the socket; another sealpostctl has it for a
  * moment only. */
 #define TRIES 15
@@ -64,8 +65,15 @@ static bool send_all(int fd, struct slice bytes)
     return true;
 }
 
+static void set_patience(int fd, int option, int seconds)
+{
+    const struct timeval patience = {.tv_sec = seconds};
+    setsockopt(fd, SOL_SOCKET, option, &patience, sizeof patience);
+}
+
 static bool receive_all(int fd, struct buffer *answer)
 {
+    set_patience(fd, SO_RCVTIMEO, FIRST_PATIENCE_S);
     for (;;) {
         char *room = buffer_reserve(answer, ANSWER_PIECE);
         if (!room) {
@@ -75,8 +83,12 @@ static bool receive_all(int fd, struct buffer *answer)
         ssize_t got = recv(fd, room, ANSWER_PIECE, 0);
         if (got < 0 && errno == EINTR)
             continue;
+        if (got < 0 && errno == EAGAIN)
+            errno = ETIMEDOUT;
         if (got <= 0)
             return got == 0;
+        if (answer->len == 0)
+            set_patience(fd, SO_RCVTIMEO, PATIENCE_S);
         buffer_commit(answer, (size_t)got);
     }
 }
@@ -84,9 +96,7 @@ static bool receive_all(int fd, struct buffer *answer)
 static enum asked ask_over(int fd, const char *path, struct slice request, struct buffer *answer,
                            int *status)
 {
-    const struct timeval patience = {.tv_sec = PATIENCE_S};
-    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
-    setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
+    set_patience(fd, SO_SNDTIMEO, FIRST_PATIENCE_S);
     enum asked asked = connect_to(path, fd, status);
     if (asked != ASKED_ANSWERED)
         return asked;

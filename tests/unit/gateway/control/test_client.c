@@ -13,14 +13,32 @@
 #include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/time.h>
 #include <sys/un.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "tests/support/control_stage.h"
 #include "tests/support/queue_desk.h"
 
+#define SECOND_MS 10 /* a second of the client's patience */
+
 static struct stage stage;
+
+int __real_setsockopt(int fd, int level, int name, const void *value, socklen_t len);
+int __wrap_setsockopt(int fd, int level, int name, const void *value, socklen_t len);
+int __wrap_setsockopt(int fd, int level, int name, const void *value, socklen_t len)
+{
+    struct timeval fast;
+    if (level == SOL_SOCKET && (name == SO_RCVTIMEO || name == SO_SNDTIMEO)) {
+        memcpy(&fast, value, sizeof fast);
+        int64_t ms = fast.tv_sec * SECOND_MS;
+        fast = (struct timeval){.tv_sec = ms / 1000, .tv_usec = ms % 1000 * 1000};
+        value = &fast;
+    }
+    return __real_setsockopt(fd, level, name, value, len);
+}
 
 static int setup(void **state)
 {
@@ -128,6 +146,47 @@ static void a_daemon_that_breaks_off_is_temporary(void **state)
     waitpid(child, NULL, 0);
 }
 
+static int64_t clock_ms(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+static void a_daemon_that_hangs_is_waited_for_a_short_while_only(void **state)
+{
+    (void)state;
+    int fd = bind_socket();
+    assert_int_equal(listen(fd, 1), 0); /* takes the request and says nothing */
+    int64_t began_ms = clock_ms();
+    assert_int_equal(stage_run(&stage, "", "user|list"), 75);
+    assert_in_range(clock_ms() - began_ms, 20 * SECOND_MS, 50 * SECOND_MS);
+    assert_non_null(strstr(stage.err, "no answer from the daemon: Connection timed out"));
+    close(fd);
+}
+
+static void a_long_answer_may_pause_longer_once_it_has_begun(void **state)
+{
+    (void)state;
+    int fd = bind_socket();
+    assert_int_equal(listen(fd, 1), 0);
+    pid_t child = fork();
+    if (child == 0) {
+        const struct timespec pause = {.tv_nsec = 60 * SECOND_MS * 1000000L};
+        char request[256];
+        int client = accept(fd, NULL, NULL);
+        (void)!recv(client, request, sizeof request, 0);
+        (void)!send(client, "{\"ok\":true,\"result\":[", 21, MSG_NOSIGNAL);
+        nanosleep(&pause, NULL);
+        (void)!send(client, "]}\n", 3, MSG_NOSIGNAL);
+        _exit(0);
+    }
+    close(fd);
+    assert_int_equal(stage_run(&stage, "", "user|list"), 0);
+    assert_string_equal(stage.out, "there are no users\n");
+    waitpid(child, NULL, 0);
+}
+
 static void a_store_out_of_reach_is_refused_with_words(void **state)
 {
     (void)state;
@@ -179,6 +238,8 @@ int main(void)
         TEST(a_store_that_another_holds_is_temporary),
         TEST(a_socket_that_a_dead_daemon_left_is_nobody),
         TEST(a_daemon_that_breaks_off_is_temporary),
+        TEST(a_daemon_that_hangs_is_waited_for_a_short_while_only),
+        TEST(a_long_answer_may_pause_longer_once_it_has_begun),
         TEST(a_store_out_of_reach_is_refused_with_words),
         TEST(root_becomes_the_daemons_user_before_it_touches_the_store),
     };
