@@ -131,6 +131,30 @@ static void note_since(struct draft_source *s, struct letter *l, const struct qu
     queue_account_clear(&account);
 }
 
+/* As at an attempt: the policy of the recipient's domain, or of the route it takes, counts too. */
+static bool is_tls_demanded(const struct draft_source *s, const struct queue_recipient *to)
+{
+    const char *at = strrchr(to->address, '@');
+    const char *domain = at ? at + 1 : "";
+    struct next_hop hop;
+    next_hop_for(s->settings, domain, &hop);
+    struct guarantee_requirement required = guarantee_required(
+        to->level, to->exemption, s->message.requiretls, delivery_policy_for(s->settings, domain),
+        hop.route ? hop.route->tls : GUARANTEE_POLICY_MAY);
+    return guarantee_demands_tls(&required);
+}
+
+/* When it is given up, if things stay as they are: passing TLS trouble stops it when the patience
+ * is over. Where the last attempt came later still, something else is the trouble now. */
+static int64_t retry_until_ms(const struct draft_source *s, const struct queue_recipient *to)
+{
+    int64_t lifetime_ends = to->started_at_ms + s->settings->lifetime_ms;
+    int64_t patience_ends = to->trouble_since * 1000 + s->settings->patience_ms;
+    bool is_patience_running =
+        to->trouble_since > 0 && patience_ends > to->last_attempt_at_ms && is_tls_demanded(s, to);
+    return is_patience_running && patience_ends < lifetime_ends ? patience_ends : lifetime_ends;
+}
+
 static void add_recipient(struct draft_source *s, struct letter *l,
                           const struct queue_recipient *to)
 {
@@ -148,7 +172,7 @@ static void add_recipient(struct draft_source *s, struct letter *l,
         .would_stop_again = to->is_release_refused || to->is_force_needed,
         .held_until = to->state == QUEUE_HELD ? to->expires_at_ms / 1000 : 0,
         .last_attempt_at = to->last_attempt_at_ms / 1000,
-        .retry_until = (to->started_at_ms + s->settings->lifetime_ms) / 1000,
+        .retry_until = retry_until_ms(s, to) / 1000,
         .protocol = to->protocol,
         .cipher = to->cipher,
         .verified = to->verified,

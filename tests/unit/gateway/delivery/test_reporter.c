@@ -20,6 +20,7 @@
 #include "mail/date.h"
 #include "tests/support/queue_desk.h"
 
+#define PATIENCE_S (6 * 3600)
 #define MIB ((uint64_t)1 << 20)
 #define SPEED 50 /* a second of the reporter's takes 20 ms */
 #define NOTICE_SIZE_MAX MIB
@@ -230,6 +231,7 @@ static struct delivery_settings *settings_new(const char *hostname)
     s->port = 25;
     s->lifetime_ms = 5 * 86400000LL;
     s->hold_for_ms = 7 * 86400000LL;
+    s->patience_ms = PATIENCE_S * 1000LL;
     return s;
 }
 
@@ -347,6 +349,7 @@ struct mail {
     size_t count;
     const struct to *to;
     const char *evidence; /* of all; NULL: a line for each */
+    int64_t trouble_since;
 };
 
 static uint64_t put(const struct mail *m, int64_t now_ms)
@@ -390,6 +393,7 @@ static uint64_t put_and_settle(const struct mail *m)
         results[i].evidence = lines[i];
         results[i].required = "encrypted transport, by the sender's guarantee";
         results[i].is_discarded = to->is_discarded;
+        results[i].trouble_since = m->trouble_since;
         results[i].is_force_needed = to->is_force_needed;
         results[i].protocol = results[i].cipher = results[i].verified = "";
     }
@@ -692,6 +696,43 @@ static void success_and_delay_have_notices_of_their_own(void **state)
     assert_int_equal(desk_recipient(&desk, id, 0, &r), -ENOENT);
 }
 
+/* Passing TLS trouble stops the mail when the patience is over, long before its lifetime is. */
+static void a_delay_names_the_end_of_the_patience_where_that_comes_first(void **state)
+{
+    const int64_t now = date_now_ms() / 1000;
+    const struct {
+        const char *owner;
+        int64_t trouble_since;
+        bool ends_with_patience;
+    } cases[] = {
+        {ALICE, now - 3600, true},
+        {ALICE, 0, false},
+        {NULL, now - 3600, false},               /* nothing is demanded any more */
+        {ALICE, now - PATIENCE_S - 3600, false}, /* the last attempt was not stopped by it */
+    };
+    char sender[COUNT_OF(cases)][64], date[DATE_SIZE], want[128];
+    int64_t until[COUNT_OF(cases)];
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        const struct to to = {
+            "bob@slow.example", cases[i].owner, NOTIFY_DELAY, DISPOSITION_DEFERRED,
+            QUEUE_REPORT_DELAY, false,          false};
+        struct queue_recipient r;
+        snprintf(sender[i], sizeof sender[i], "sender%zu@site.example", i);
+        uint64_t id = put_and_settle(&(struct mail){
+            .sender = sender[i], .count = 1, .to = &to, .trouble_since = cases[i].trouble_since});
+        assert_int_equal(desk_recipient(&desk, id, 0, &r), 0);
+        until[i] = cases[i].ends_with_patience ? cases[i].trouble_since + PATIENCE_S
+                                               : r.started_at_ms / 1000 + 5 * 86400;
+        queue_recipient_clear(&r);
+    }
+    assert_int_equal(report_all(), COUNT_OF(cases));
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        snprintf(want, sizeof want, "It will be tried until %s.\r\n", date_rfc5322(until[i], date));
+        has(notice_to(sender[i]), want);
+    }
+}
+
 static void a_stop_without_readable_content_is_told_all_the_same(void **state)
 {
     (void)state;
@@ -961,6 +1002,7 @@ int main(void)
         TEST(a_notice_of_other_mail_is_bound_by_nothing),
         TEST(what_was_guarded_once_stays_so_when_that_recipient_is_gone),
         TEST(success_and_delay_have_notices_of_their_own),
+        TEST(a_delay_names_the_end_of_the_patience_where_that_comes_first),
         TEST(a_stop_without_readable_content_is_told_all_the_same),
         TEST(a_discarded_message_is_not_offered_what_would_stop_again),
         TEST(two_thousand_stops_with_one_evidence_make_a_few_bounded_notices),
