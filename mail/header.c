@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "mail/domain.h"
 #include "mail/lexer.h"
 
 /* ---- Fields ---- */
@@ -119,6 +120,140 @@ bool header_says_auto_replied(struct slice value)
     return says_word(value, SLICE("auto-replied"), true);
 }
 
+/* ---- Addresses in a field that does not parse ---- */
+
+/* Whoever broke the field, its owner's flag must not go with it. So every '@' is looked at wherever
+ * it stands: in quotes, in comments, behind too many others. Seeing one too many does no harm:
+ * these addresses bind, and never lift. */
+
+#define SEEN_LOCAL_MAX 128 /* a quoted local part of 64 octets, all of them escaped */
+
+struct seen {
+    struct header_named *named;
+    unsigned visited;
+};
+
+static void keep_seen(struct header_named *named, const struct address *a)
+{
+    struct slice rest = {named->seen.text, named->seen.len}, text, all = slice_of(a->text);
+    while (slice_cut(&rest, '\0', &text))
+        if (slice_equal_nocase(text, all))
+            return;
+    if (all.len + 1 > sizeof named->seen.text - named->seen.len)
+        return;
+    memcpy(named->seen.text + named->seen.len, a->text, all.len + 1);
+    named->seen.len += all.len + 1;
+}
+
+static bool visit_seen(void *context, const struct address *a)
+{
+    struct seen *s = context;
+    keep_seen(s->named, a);
+    return ++s->visited < HEADER_SEEN_MAX;
+}
+
+static bool is_white(char c)
+{
+    return is_blank(c) || c == '\r' || c == '\n';
+}
+
+static bool is_punctuation(char c)
+{
+    return c == '-' || c == '.' || c == '_';
+}
+
+static bool is_alphanumeric(char c)
+{
+    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+}
+
+/* The end of `before` that could be a local part: a quoted string, or a run of atext and dots.
+ * Octets above 127 end the run: no local part of ours has them, but typographic quotes do. */
+static struct slice local_at_end(struct slice before)
+{
+    while (before.len > 0 && is_white(before.data[before.len - 1]))
+        before.len--;
+    size_t len = 0, max = before.len < SEEN_LOCAL_MAX ? before.len : SEEN_LOCAL_MAX;
+    const char *end = before.data + before.len;
+    if (max > 1 && end[-1] == '"') {
+        for (len = 2; len <= max; len++)
+            if (end[-(ptrdiff_t)len] == '"' && (len == max || end[-(ptrdiff_t)len - 1] != '\\'))
+                return slice_sub(before, before.len - len, len);
+        return slice_sub(before, before.len, 0);
+    }
+    while (len < max) {
+        char c = end[-(ptrdiff_t)len - 1];
+        if ((uint8_t)c > 127 || (!lexer_is_atext(c) && c != '.'))
+            break;
+        len++;
+    }
+    return slice_sub(before, before.len - len, len);
+}
+
+/* The front of `behind` that could be a domain, with octets above 127 or without. */
+static struct slice domain_at_front(struct slice behind, bool may_have_8bit)
+{
+    size_t len = 0;
+    while (behind.len > 0 && is_white(behind.data[0]))
+        behind = slice_sub(behind, 1, behind.len);
+    if (behind.len > 0 && behind.data[0] == '[')
+        return slice_sub(behind, 0, (size_t)(slice_find(slice_sub(behind, 0, 64), ']') + 1));
+    while (len < behind.len && len < DOMAIN_SIZE &&
+           (is_alphanumeric(behind.data[len]) || is_punctuation(behind.data[len]) ||
+            (may_have_8bit && (uint8_t)behind.data[len] > 127)))
+        len++;
+    while (len > 0 && is_punctuation(behind.data[len - 1]))
+        len--;
+    return slice_sub(behind, 0, len);
+}
+
+static void look_at(struct header_named *named, struct slice local, struct slice domain)
+{
+    char text[SEEN_LOCAL_MAX + 1 + DOMAIN_SIZE];
+    struct address a;
+    if (local.len == 0 || domain.len == 0)
+        return;
+    memcpy(text, local.data, local.len);
+    text[local.len] = '@';
+    memcpy(text + local.len + 1, domain.data, domain.len);
+    if (address_parse((struct slice){text, local.len + 1 + domain.len}, &a) == ADDRESS_OK)
+        keep_seen(named, &a);
+}
+
+/* All readings of what stands around one '@': as it is, without what people put in front of an
+ * address ('owner@x'), with and without octets above 127 behind it. */
+static void look_around(struct header_named *named, struct slice before, struct slice behind)
+{
+    struct slice local = local_at_end(before), bare = local;
+    while (bare.len > 0 && bare.data[0] != '"' && !is_alphanumeric(bare.data[0]))
+        bare = slice_sub(bare, 1, bare.len);
+    struct slice domain = domain_at_front(behind, false), wide = domain_at_front(behind, true);
+    look_at(named, local, domain);
+    if (bare.len != local.len)
+        look_at(named, bare, domain);
+    if (wide.len == domain.len)
+        return;
+    look_at(named, local, wide);
+    if (bare.len != local.len)
+        look_at(named, bare, wide);
+}
+
+static void note_seen(struct header_named *named, struct slice value)
+{
+    struct seen s = {.named = named};
+    named->count = 0;
+    memset(&named->seen, 0, sizeof named->seen);
+    /* The list as far as it parses: this reading knows comments and folding inside an address. */
+    bool parses = address_list_walk(value, visit_seen, &s);
+    (void)parses;
+    struct slice behind = value, part;
+    for (unsigned i = 0; i < HEADER_SEEN_MAX && slice_cut(&behind, '@', &part); i++) {
+        size_t at = (size_t)(part.data + part.len - value.data);
+        if (at < value.len)
+            look_around(named, slice_sub(value, 0, at), behind);
+    }
+}
+
 /* ---- The scan ---- */
 
 struct scan {
@@ -154,7 +289,20 @@ static void note_named(struct header_named *named, const struct header_field *f)
     if (!address_list_walk(f->value, keep_address, named) || named->count == 0)
         named->is_unreadable = true;
     if (named->is_unreadable)
-        named->count = 0;
+        note_seen(named, f->value);
+}
+
+void header_named_walk(const struct header_named *named, address_visit *visit, void *context)
+{
+    for (unsigned i = 0; i < named->count && !named->is_unreadable; i++)
+        if (!visit(context, &named->addresses[i]))
+            return;
+    struct slice rest = {named->seen.text, named->is_unreadable ? named->seen.len : 0}, text;
+    while (slice_cut(&rest, '\0', &text)) {
+        struct address a;
+        if (address_parse(text, &a) == ADDRESS_OK && !visit(context, &a))
+            return;
+    }
 }
 
 /* Copies a value with folding undone, cut to fit. Control characters become '?'; was there one? */
@@ -279,6 +427,8 @@ static bool has_stray_octet(struct slice section)
     }
     return slice_find(section, '\0') >= 0;
 }
+
+_Static_assert(sizeof(struct header_facts) < (size_t)32 * 1024, "one is kept per transaction");
 
 void header_scan(struct slice section, struct header_facts *out)
 {

@@ -25,15 +25,28 @@ bool header_next(struct slice *in, struct header_field *out);
  * folding and parameters do not matter)? */
 bool header_says_auto_replied(struct slice value);
 
-#define HEADER_NAMED_MAX 8 /* addresses kept of one field; more make it unreadable */
+#define HEADER_NAMED_MAX 8    /* addresses of a readable field; more make it unreadable */
+#define HEADER_SEEN_MAX 1000  /* addresses looked at in an unreadable one */
+#define HEADER_SEEN_SIZE 5120 /* octets of text kept of them */
 
 /* The addresses of the topmost field of one name. */
 struct header_named {
     unsigned fields;    /* how many fields of this name the section has */
     unsigned count;     /* addresses of the topmost one; 0 when it is unreadable */
     bool is_unreadable; /* it did not parse, named nobody, or more than HEADER_NAMED_MAX */
-    struct address addresses[HEADER_NAMED_MAX];
+    union {             /* use header_named_walk() where an unreadable field counts too */
+        struct address addresses[HEADER_NAMED_MAX];
+        struct {
+            size_t len;
+            char text[HEADER_SEEN_SIZE]; /* addresses, each ending in a NUL */
+        } seen; /* unreadable: whatever looks like an address anywhere in the value, each once */
+    };
 };
+
+/* Calls visit for each address of the field, for those seen in it when it is unreadable (up to the
+ * two bounds above: one parser reads the list, and the first HEADER_SEEN_MAX @s are looked at); visit
+ * returns false to stop. */
+void header_named_walk(const struct header_named *named, address_visit *visit, void *context);
 
 /* The fields that show that a message was delivered to somebody and sent on (GUARANTEE.md section
  * 1). */
@@ -66,7 +79,7 @@ struct header_facts {
     bool tls_required_no;  /* exactly one, whose value is "No" (RFC 8689 section 5) */
 };
 
-/* Fills *out (about 16 KiB: mind the stack). Never fails: what cannot be read is said so in the
+/* Fills *out (about 31 KiB: mind the stack). Never fails: what cannot be read is said so in the
  * facts. */
 void header_scan(struct slice section, struct header_facts *out);
 

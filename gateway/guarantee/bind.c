@@ -2,9 +2,13 @@
 
 #include <string.h>
 
-/* The users that some header fields name, each once, found in the directory. */
-#define NAMED_MAX (HEADER_FORWARDING_COUNT * HEADER_NAMED_MAX)
+/* The users that some header fields name, each once, found in the directory. Of those that only an
+ * unreadable field shows the strictest is enough: none of them exempts, so the others change
+ * nothing.
+ */
+#define NAMED_MAX (HEADER_FORWARDING_COUNT * HEADER_NAMED_MAX + 1)
 struct named_users {
+    const struct guarantee_directory *directory;
     size_t count;
     struct named_user {
         struct guarantee_user user;
@@ -12,29 +16,50 @@ struct named_users {
     } all[NAMED_MAX];
 };
 
-static void add_named(struct named_users *users, const struct header_named *field,
-                      const struct guarantee_directory *directory)
+static struct named_user *find_named(struct named_users *users, const char *address)
 {
-    for (unsigned i = 0; i < field->count && i < HEADER_NAMED_MAX; i++) {
-        struct guarantee_user found;
-        if (!directory->find_user(directory->context, &field->addresses[i], &found))
-            continue;
-        size_t at = 0;
-        while (at < users->count && strcmp(users->all[at].user.address, found.address) != 0)
-            at++;
-        if (at == users->count)
-            users->all[users->count++] = (struct named_user){.user = found};
-        users->all[at].is_certain |= !field->is_unreadable;
-    }
+    for (size_t i = 0; i < users->count; i++)
+        if (strcmp(users->all[i].user.address, address) == 0)
+            return &users->all[i];
+    return NULL;
+}
+
+static bool add_certain(void *context, const struct address *address)
+{
+    struct named_users *users = context;
+    struct named_user found = {.is_certain = true};
+    if (users->directory->find_user(users->directory->context, address, &found.user) &&
+        find_named(users, found.user.address) == NULL)
+        users->all[users->count++] = found;
+    return true;
+}
+
+/* Comes when all certain ones are there; the uncertain one stands last. */
+static bool add_uncertain(void *context, const struct address *address)
+{
+    struct named_users *users = context;
+    struct named_user found = {.is_certain = false};
+    if (!users->directory->find_user(users->directory->context, address, &found.user) ||
+        find_named(users, found.user.address) != NULL)
+        return true;
+    struct named_user *last = users->count > 0 ? &users->all[users->count - 1] : NULL;
+    if (last == NULL || last->is_certain)
+        users->all[users->count++] = found;
+    else if (found.user.level > last->user.level)
+        *last = found;
+    return true;
 }
 
 /* An unreadable field binds whoever is seen in it: the flag is a floor, and a field that somebody
  * broke must not take it away. It never exempts. */
-static void add_forwarding(struct named_users *users, const struct header_facts *header,
-                           const struct guarantee_directory *directory)
+static void add_named(struct named_users *users, const struct header_named *fields, size_t count)
 {
-    for (int i = 0; i < HEADER_FORWARDING_COUNT; i++)
-        add_named(users, &header->forwarding[i], directory);
+    for (size_t i = 0; i < count; i++)
+        if (!fields[i].is_unreadable)
+            header_named_walk(&fields[i], add_certain, users);
+    for (size_t i = 0; i < count; i++)
+        if (fields[i].is_unreadable)
+            header_named_walk(&fields[i], add_uncertain, users);
 }
 
 static enum level strictest_level(const struct named_users *users)
@@ -80,10 +105,10 @@ static bool find_owner(const struct guarantee_message *message, const struct add
     if (!address_is_null(&message->reverse_path) &&
         directory->find_user(directory->context, &message->reverse_path, owner))
         return true;
-    struct named_users users = {0};
-    add_forwarding(&users, message->header, directory);
+    struct named_users users = {.directory = directory};
+    add_named(&users, message->header->forwarding, HEADER_FORWARDING_COUNT);
     if (users.count == 0 && address_is_null(&message->reverse_path))
-        add_named(&users, &message->header->from, directory);
+        add_named(&users, &message->header->from, 1);
     const struct guarantee_user *chosen = strictest_user(&users, recipient, directory);
     if (chosen == NULL)
         return false;
@@ -113,8 +138,8 @@ static bool is_configured_forward(const struct guarantee_message *message,
 {
     if (!is_from_another(message->header, owner, directory))
         return false;
-    struct named_users users = {0};
-    add_forwarding(&users, message->header, directory);
+    struct named_users users = {.directory = directory};
+    add_named(&users, message->header->forwarding, HEADER_FORWARDING_COUNT);
     enum level strictest = strictest_level(&users);
     bool is_owner_named = false;
     for (size_t i = 0; i < users.count; i++) {

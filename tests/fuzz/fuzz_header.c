@@ -4,13 +4,19 @@
 #include "mail/header.h"
 #include "tests/fuzz/fuzz.h"
 
+static bool check_address(void *context, const struct address *a)
+{
+    (void)context;
+    HOLDS(fuzz_is_printable(a->text) && !address_is_null(a));
+    return true;
+}
+
 static void check_named(const struct header_named *named)
 {
     HOLDS(named->count <= HEADER_NAMED_MAX && (named->fields > 0 || named->count == 0));
     HOLDS(named->is_unreadable ? named->count == 0 : named->fields == 0 || named->count > 0);
-    for (unsigned i = 0; i < named->count; i++)
-        HOLDS(fuzz_is_printable(named->addresses[i].text) &&
-              !address_is_null(&named->addresses[i]));
+    HOLDS(!named->is_unreadable || named->seen.len <= sizeof named->seen.text);
+    header_named_walk(named, check_address, NULL);
 }
 
 static unsigned count_fields(struct slice section, struct slice name)

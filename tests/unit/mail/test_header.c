@@ -255,6 +255,45 @@ static void from_is_read_once_and_counted_always(void **state)
     }
 }
 
+static bool join(void *context, const struct address *a)
+{
+    char *out = context;
+    size_t len = strlen(out);
+    snprintf(out + len, 256 - len, "%s ", a->text);
+    return true;
+}
+
+static void an_unreadable_field_shows_what_looks_like_an_address(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *section, *seen;
+    } cases[] = {
+        {"From: a@x.example, (b@x.example) c@x.example\r\n", "a@x.example c@x.example "},
+        {"From: a@x.example A@X.example b@x.example\r\n", "a@x.example b@x.example "},
+        {"From: \"a@x.example\" (b@x.example) <c@x.example> d\r\n",
+         "c@x.example a@x.example b@x.example "},
+        {"From: x 'a@x.example'\r\n", "'a@x.example a@x.example "},
+        {"From: x \"a b\"@x.example\r\n", "\"a b\"@x.example "},
+        {"From: x \"a b@[192.0.2.1]\r\n", "b@[192.0.2.1] "},
+        {"From: x a@b\xC3\xBC"
+         "cher.example-\r\n",
+         "a@b a@xn--bcher-kva.example "},
+        {"From: 1@x,2@x,3@x,4@x,5@x,6@x,7@x,8@x,9@x\r\n", "1@x 2@x 3@x 4@x 5@x 6@x 7@x 8@x 9@x "},
+        {"From: a b@ @c @ \"@x [\r\n", ""},
+        {"From: a@[\r\n", ""},
+        {"From: @\r\n", ""},
+        {"From:\r\n", ""},
+    };
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        struct header_facts facts = scan(cases[i].section);
+        char seen[256] = "";
+        header_named_walk(&facts.from, join, seen);
+        if (strcmp(seen, cases[i].seen) != 0)
+            fail_msg("%s showed %s", cases[i].section, seen);
+    }
+}
+
 static void forwarding_fields_give_their_topmost_addresses(void **state)
 {
     (void)state;
@@ -346,6 +385,7 @@ int main(void)
         cmocka_unit_test(an_exemption_needs_a_section_without_doubt),
         cmocka_unit_test(only_one_plain_no_is_tls_required_no),
         cmocka_unit_test(from_is_read_once_and_counted_always),
+        cmocka_unit_test(an_unreadable_field_shows_what_looks_like_an_address),
         cmocka_unit_test(forwarding_fields_give_their_topmost_addresses),
         cmocka_unit_test(the_small_facts_are_noted),
         cmocka_unit_test(copying_leaves_out_what_is_named),

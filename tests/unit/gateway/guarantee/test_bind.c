@@ -64,6 +64,14 @@ static const struct guarantee_directory directory = {
     .has_forward = has_forward,
 };
 
+static void see(struct header_named *field, const char *text)
+{
+    size_t size = strlen(text) + 1;
+    assert_true(size <= sizeof field->seen.text - field->seen.len);
+    memcpy(field->seen.text + field->seen.len, text, size);
+    field->seen.len += size;
+}
+
 /* "a b" names two addresses; a leading '!' makes the field unreadable, a leading '+' says that
  * there are two fields of the name. NULL: no field. */
 static struct header_named named(const char *spec)
@@ -80,7 +88,10 @@ static struct header_named named(const char *spec)
     while (slice_cut(&rest, ' ', &word)) {
         char text[ADDRESS_SIZE];
         assert_true(slice_copy(word, text, sizeof text));
-        field.addresses[field.count++] = mailbox(text);
+        if (field.is_unreadable)
+            see(&field, text);
+        else
+            field.addresses[field.count++] = mailbox(text);
     }
     return field;
 }
@@ -389,7 +400,7 @@ static void all_addresses_of_the_biggest_header_are_looked_at(void **state)
     (void)state;
     struct header_facts header = {.from = named(EVE)};
     for (int i = 0; i < HEADER_FORWARDING_COUNT; i++) {
-        header.forwarding[i] = named("!" BOB);
+        header.forwarding[i] = named(BOB);
         header.forwarding[i].count = HEADER_NAMED_MAX;
         for (int j = 1; j < HEADER_NAMED_MAX; j++)
             header.forwarding[i].addresses[j] = mailbox(j % 2 ? ANNA : EMIL);
@@ -401,6 +412,109 @@ static void all_addresses_of_the_biggest_header_are_looked_at(void **state)
     struct guarantee_binding got = guarantee_bind(&message, &recipient, &directory);
     assert_int_equal(got.level, LEVEL_VERIFIED);
     assert_string_equal(got.owner, VERA);
+}
+
+/* ---- From the text of a header to what binds ---- */
+
+static struct guarantee_binding bind_text(const char *section, const char *reverse_path,
+                                          const char *recipient)
+{
+    static struct header_facts header;
+    header_scan(slice_of(section), &header);
+    struct guarantee_message message = {.origin = ORIGIN_RELAY,
+                                        .reverse_path = mailbox(reverse_path),
+                                        .header = &header,
+                                        .exempt_auto_replies = true};
+    struct address to = mailbox(recipient);
+    return guarantee_bind(&message, &to, &directory);
+}
+
+#define EIGHT                                                                                      \
+    "1@f.example, 2@f.example, 3@f.example, 4@f.example, 5@f.example, 6@f.example, "               \
+    "7@f.example, 8@f.example"
+
+static void a_field_that_does_not_parse_binds_whoever_is_seen_in_it(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *section, *reverse_path, *owner;
+    } cases[] = {
+        {"From: Doe, John <" ANNA ">\r\n", "", ANNA},
+        {"From: John Doe " ANNA "\r\n", "", ANNA},
+        {"From: <" ANNA "\r\n", "", ANNA},
+        {"From: \"Anna <" ANNA ">\r\n", "", ANNA},
+        {"From: (Anna " ANNA "\r\n", "", ANNA},
+        {"From: Anna '" ANNA "'\r\n", "", ANNA},
+        {"From: Anna \xE2\x80\x9C" ANNA "\xE2\x80\x9D\r\n", "", ANNA},
+        {"From: Anna mailto:" ANNA ".\r\n", "", ANNA},
+        {"From: Anna A. anna\r\n @\r\n site.example\r\n", "", ANNA},
+        {"From: Anna A. \"anna\"@site.example\r\n", "", ANNA},
+        {"From: Anna A. ANNA.Alias@Site.Example\r\n", "", ANNA},
+        {"From: a@b@" ANNA "@c\r\n", "", ANNA},
+        {"From: " ANNA ", " VERA " x\r\n", "", VERA},
+        {"From: " EIGHT ", " ANNA "\r\n", "", ANNA},
+        {"From: (c) anna (c) @ (c) site.example, Doe, J <x@y.example>\r\n", "", ANNA},
+        {"Resent-From: Dr. X: Y <" ANNA ">\r\nFrom: e@f.example\r\n", EVE, ANNA},
+        {"Delivered-To: " ANNA " " ANNA "\r\nFrom: e@f.example\r\n", EVE, ANNA},
+        {"X-Original-To: " EIGHT "\r\n , " ANNA "\r\nFrom: e@f.example\r\n", EVE, ANNA},
+        {"X-Sieve-Redirected-From: <" ANNA ">>\r\nFrom: e@f.example\r\n", EVE, ANNA},
+        {"Delivered-To: anna\r\nX-Original-To: @ anna@ @site.example\r\n", EVE, ""},
+        {"Resent-From: Anna " ANNA "\r\nDelivered-To: " OLAF "\r\n", EVE, ANNA},
+        {"Resent-From: Anna " ANNA "\r\nDelivered-To: Vera " VERA "\r\n", EVE, VERA},
+    };
+    unsigned wrong = 0;
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        struct guarantee_binding got = bind_text(cases[i].section, cases[i].reverse_path, BOB);
+        if (strcmp(got.owner, cases[i].owner) == 0)
+            continue;
+        wrong++;
+        print_error("%s: got %s want %s\n", cases[i].section, got.owner, cases[i].owner);
+    }
+    assert_int_equal(wrong, 0);
+}
+
+static void the_last_of_very_many_addresses_binds(void **state)
+{
+    (void)state;
+    static char section[64 * 1024];
+    for (int distinct = 0; distinct <= 1; distinct++) {
+        int count = distinct ? 150 : 900;
+        size_t len = (size_t)snprintf(section, sizeof section, "Delivered-To: ");
+        for (int i = 0; i < count; i++)
+            len += (size_t)snprintf(section + len, sizeof section - len, "stranger%d@far.example, ",
+                                    distinct ? i : 0);
+        snprintf(section + len, sizeof section - len, VERA "\r\n");
+        assert_string_equal(bind_text(section, EVE, BOB).owner, VERA);
+    }
+}
+
+/* However many: what is seen stays within its bounds (and the sanitizers see that it does). */
+static void a_field_of_endless_addresses_does_no_harm(void **state)
+{
+    (void)state;
+    static char section[256 * 1024];
+    size_t len = (size_t)snprintf(section, sizeof section, "Resent-From: " ANNA " ");
+    for (int i = 0; len + 32 < sizeof section; i++)
+        len += (size_t)snprintf(section + len, sizeof section - len, "%d@far.example,", i);
+    assert_string_equal(bind_text(section, EVE, BOB).owner, ANNA);
+}
+
+static void a_field_that_does_not_parse_exempts_nobody(void **state)
+{
+    (void)state;
+    static const char *const sections[] = {
+        "Delivered-To: " ANNA " " ANNA "\r\nFrom: " EVE "\r\n",
+        "Delivered-To: " ANNA "\r\nFrom: Eve " EVE "\r\n",
+        "Delivered-To: " ANNA "\r\nX-Original-To: Emil " EMIL "\r\nFrom: " EVE "\r\n",
+    };
+    for (size_t i = 0; i < COUNT_OF(sections); i++) {
+        struct guarantee_binding got = bind_text(sections[i], EVE, ANNA_HOME);
+        assert_int_equal(got.level, LEVEL_ENCRYPT);
+        assert_int_equal(got.exemption, EXEMPTION_NONE);
+    }
+    struct guarantee_binding got = bind_text(
+        "Delivered-To: " ANNA "\r\nX-Original-To: A " ANNA "\r\nFrom: " EVE "\r\n", EVE, ANNA_HOME);
+    assert_int_equal(got.exemption, EXEMPTION_FORWARD);
 }
 
 static bool is_annas(void *context, const struct address *a)
@@ -445,6 +559,23 @@ static void a_sender_must_own_every_address_of_from_and_sender(void **state)
     }
 }
 
+static void nobody_owns_a_from_that_does_not_parse(void **state)
+{
+    (void)state;
+    static const char *const sections[] = {
+        "From: Doe, Anna <" ANNA ">\r\n",
+        "From: Anna " ANNA "\r\n",
+        "From: " ANNA "\r\nSender: Anna " ANNA "\r\n",
+    };
+    static struct header_facts header;
+    for (size_t i = 0; i < COUNT_OF(sections); i++) {
+        header_scan(slice_of(sections[i]), &header);
+        assert_false(guarantee_owns_from(&header, is_annas, NULL));
+    }
+    header_scan(SLICE("From: Anna <" ANNA ">\r\n"), &header);
+    assert_true(guarantee_owns_from(&header, is_annas, NULL));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -456,6 +587,11 @@ int main(void)
         cmocka_unit_test(what_only_looks_like_a_forward_is_not_exempt),
         cmocka_unit_test(nothing_binds_our_own_notices),
         cmocka_unit_test(all_addresses_of_the_biggest_header_are_looked_at),
+        cmocka_unit_test(a_field_that_does_not_parse_binds_whoever_is_seen_in_it),
+        cmocka_unit_test(the_last_of_very_many_addresses_binds),
+        cmocka_unit_test(a_field_of_endless_addresses_does_no_harm),
+        cmocka_unit_test(a_field_that_does_not_parse_exempts_nobody),
+        cmocka_unit_test(nobody_owns_a_from_that_does_not_parse),
         cmocka_unit_test(a_sender_must_own_every_address_of_from_and_sender),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
