@@ -43,9 +43,9 @@ struct header_named {
     };
 };
 
-/* Calls visit for each address of the field, for those seen in it when it is unreadable (up to the
- * two bounds above: one parser reads the list, and the first HEADER_SEEN_MAX @s are looked at); visit
- * returns false to stop. */
+/* Calls visit for each address of the field, for those seen in it when it is unreadable; visit
+ * returns false to stop. Of an unreadable field what is beyond HEADER_SEEN_MAX or finds no room in
+ * HEADER_SEEN_SIZE is not seen. */
 void header_named_walk(const struct header_named *named, address_visit *visit, void *context);
 
 /* The fields that show that a message was delivered to somebody and sent on (GUARANTEE.md section
