@@ -562,3 +562,16 @@ def test_a_route_across_the_network_without_tls_is_warned_of(make_gateway) -> No
         "next_hop": "[203.0.113.1]:25", "protocol": "smtp", "tls": "none"}}), start=False)
     result = check(gateway)
     assert result.returncode == 0 and "x.example" in result.stderr
+
+
+# The end of the daemon.
+
+def test_clients_that_never_finish_their_handshake_do_not_hold_up_the_end(make_gateway) -> None:
+    gateway = make_gateway()
+    with socket.create_connection((gateway.address, 465), 10), gateway.connect() as smtp:
+        smtp.ehlo()
+        assert smtp.docmd("STARTTLS")[0] == 220  # and no ClientHello
+        time.sleep(0.5)  # the silent one has been accepted by then
+        began = time.monotonic()
+        gateway.stop()
+        assert time.monotonic() - began < 10  # shutdown_grace is 20 s
