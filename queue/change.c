@@ -116,11 +116,30 @@ int change_remove_content(struct batch *b, uint64_t id)
     return rc == 0 ? forget(b, TABLE_PARTIAL, key_slice(&key)) : rc;
 }
 
+/* For an operation that asks about a message as a whole: it is to find what it would find if those
+ * before it in the batch had finished it themselves. */
+static int finish_if_touched(struct batch *b, uint64_t id)
+{
+    size_t kept = 0;
+    int64_t now_ms = INT64_MAX;
+    for (size_t i = 0; i < b->touched_count; i++) {
+        if (b->touched[i].id != id)
+            b->touched[kept++] = b->touched[i];
+        else if (b->touched[i].now_ms < now_ms)
+            now_ms = b->touched[i].now_ms;
+    }
+    bool is_touched = kept < b->touched_count;
+    b->touched_count = kept;
+    return is_touched ? change_finish_message(b, id, now_ms) : 0;
+}
+
 bool change_has_message(struct batch *b, uint64_t id, int *error)
 {
     struct key key = key_id(id);
     struct slice value;
-    int rc = store_get(b->txn, TABLE_MESSAGE, key_slice(&key), &value);
+    int rc = finish_if_touched(b, id);
+    if (rc == 0)
+        rc = store_get(b->txn, TABLE_MESSAGE, key_slice(&key), &value);
     *error = rc == -ENOENT ? 0 : rc;
     return rc == 0;
 }
@@ -216,17 +235,17 @@ int change_each_recipient(struct batch *b, uint64_t id, change_visit *visit, voi
 {
     struct record_peek peek;
     uint32_t index = 0;
-    for (uint32_t from = 0;; from = index + 1) {
-        int rc = find_recipient(b, id, from, &index, &peek);
+    int rc = finish_if_touched(b, id);
+    for (uint32_t from = 0; rc == 0; from = index + 1) {
+        rc = find_recipient(b, id, from, &index, &peek);
         if (rc == -ENOENT)
             return 0;
         if (rc == -EBADMSG)
-            continue; /* stays as it is, for somebody to look at */
-        if (rc == 0)
+            rc = 0; /* stays as it is, for somebody to look at */
+        else if (rc == 0)
             rc = visit(b, id, index, &peek, context);
-        if (rc != 0)
-            return rc;
     }
+    return rc;
 }
 
 struct survey {
@@ -247,6 +266,7 @@ static int survey_recipients(struct batch *b, uint64_t id, struct survey *s)
         rc = cursor_seek(&c, key_slice(&key));
     for (; rc == 0 && key_get_id(c.key, &found) && found == id; rc = cursor_next(&c)) {
         s->is_any = true;
+        atomic_fetch_add_explicit(&b->q->surveyed, 1, memory_order_relaxed);
         if (!record_peek_recipient(c.value, &peek))
             continue;
         s->is_first_attempt |= peek.state == QUEUE_QUEUED;
@@ -299,6 +319,37 @@ int change_finish_message(struct batch *b, uint64_t id, int64_t now_ms)
     if (rc == 0 && s.is_any)
         return keep_order(b, id, &s, now_ms);
     return rc == 0 ? change_remove_message(b, id) : rc;
+}
+
+void change_touch_message(struct batch *b, uint64_t id, int64_t now_ms)
+{
+    if (b->touched_count == b->touched_room) {
+        b->touched_room = b->touched_room ? b->touched_room * 2 : 16;
+        b->touched = xrealloc(b->touched, b->touched_room * sizeof *b->touched);
+    }
+    b->touched[b->touched_count++] = (struct touched){id, now_ms};
+}
+
+static int compare_touched(const void *left, const void *right)
+{
+    const struct touched *a = left;
+    const struct touched *b = right;
+    int order = (a->id > b->id) - (a->id < b->id);
+    return order != 0 ? order : (a->now_ms > b->now_ms) - (a->now_ms < b->now_ms);
+}
+
+int change_finish_touched(struct batch *b)
+{
+    int rc = 0;
+    size_t count = b->touched_count;
+    b->touched_count = 0; /* nothing is added from here on: the array stays as it is */
+    if (count > 1)
+        qsort(b->touched, count, sizeof *b->touched, compare_touched);
+    for (size_t i = 0; rc == 0 && i < count; i++) {
+        if (i == 0 || b->touched[i].id != b->touched[i - 1].id)
+            rc = change_finish_message(b, b->touched[i].id, b->touched[i].now_ms);
+    }
+    return rc;
 }
 
 static int remove_one(struct batch *b, uint64_t id, uint32_t index, const struct record_peek *peek,

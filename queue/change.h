@@ -31,6 +31,13 @@ struct batch {
     size_t lane_count;
     size_t lane_room;
     int64_t notice_due_ms; /* the earliest order stored; INT64_MAX: none */
+    /* What change_finish_touched() has yet to finish; one message may stand here several times. */
+    struct touched {
+        uint64_t id;
+        int64_t now_ms;
+    } * touched; /* owned */
+    size_t touched_count;
+    size_t touched_room;
 };
 
 /* What a message takes besides its content, at most in the common case. */
@@ -77,15 +84,23 @@ int change_remove_recipient(struct batch *b, uint64_t id, uint32_t index,
 int change_guard_message(struct batch *b, uint64_t id);
 
 /* Called with 0 or more recipients of a message; stops at the first result other than 0 and returns
- * it. It may change or remove the recipient it is given. */
+ * it. It may change or remove the recipient it is given. Finishes the message first when it was
+ * touched. */
 typedef int change_visit(struct batch *b, uint64_t id, uint32_t index,
                          const struct record_peek *peek, void *context);
 int change_each_recipient(struct batch *b, uint64_t id, change_visit *visit, void *context);
-/* To be called once for each message touched, last: orders a notice where something is unreported
+/* To be called for each message changed, last: orders a notice where something is unreported
  * (now, or at most a second later while a recipient is on its first attempt), cancels one that has
  * nothing left to say, and removes the message when no recipient is left. */
 int change_finish_message(struct batch *b, uint64_t id, int64_t now_ms);
+/* The same, later: once for all operations of the batch that touch the message, at the earliest
+ * now_ms of them. To finish a message means to look at all its recipients: with thousands of them,
+ * settled one by one, that must not be done for each. */
+void change_touch_message(struct batch *b, uint64_t id, int64_t now_ms);
+/* The writer's, behind the last operation of the batch. */
+int change_finish_touched(struct batch *b);
 int change_remove_message(struct batch *b, uint64_t id); /* with all its recipients */
+/* Finishes the message first when it was touched: it may be gone with that. */
 bool change_has_message(struct batch *b, uint64_t id, int *error);
 
 #endif

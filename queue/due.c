@@ -223,12 +223,7 @@ static int run_settle(struct op *op, struct batch *b)
          * work of a guarantee, whoever forgot to say so. */
         if (rc == 0 && (result->is_guarded || result->disposition == DISPOSITION_HELD))
             rc = change_guard_message(b, result->id);
-    }
-    for (size_t i = 0; rc == 0 && i < settle->count; i++) {
-        const struct queue_result *result = &settle->results[i];
-        if (i + 1 < settle->count && settle->results[i + 1].id == result->id)
-            continue;
-        rc = change_finish_message(b, result->id, result->attempted_at_ms);
+        change_touch_message(b, result->id, result->attempted_at_ms);
     }
     return rc;
 }

@@ -370,8 +370,8 @@ static int expire_one(struct batch *b, uint64_t id, uint32_t index, const struct
     held->gone = xrealloc(held->gone, (held->gone_count + 1) * sizeof *held->gone);
     held->gone[held->gone_count++] = (struct gone){id, xstrdup(r.address)};
     queue_recipient_clear(&r);
-    rc = change_remove_recipient(b, id, index, peek);
-    return rc == 0 ? change_finish_message(b, id, held->now_ms) : rc;
+    change_touch_message(b, id, held->now_ms);
+    return change_remove_recipient(b, id, index, peek);
 }
 
 static int run_expire(struct op *op, struct batch *b)

@@ -23,6 +23,9 @@ struct queue {
     _Atomic uint64_t id_limit; /* durable: no ID from here on was ever handed out */
     atomic_bool is_reserving;
     _Atomic uint64_t used; /* as of the last commit */
+    /* Recipients looked at to finish messages, since open: the writer's work that could grow beyond
+     * all bounds unnoticed. Tests count it. */
+    _Atomic uint64_t surveyed;
     pthread_mutex_t tally_lock;
     struct tally tally;
 };

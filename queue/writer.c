@@ -151,6 +151,7 @@ static void answer_all(struct list *ops)
 static void batch_clear(struct batch *b)
 {
     free(b->lanes);
+    free(b->touched);
     *b = (struct batch){.q = b->q, .notice_due_ms = INT64_MAX};
 }
 
@@ -198,13 +199,16 @@ static int try_group(struct writer *w, struct batch *b, struct op *first)
         op->is_unfinished = false;
         rc = op->run(op, b);
         CRASH_POINT("operation");
-        if (rc != 0) {
-            store_abort(b->txn);
-            b->txn = NULL;
-            return rc;
-        }
+        if (rc != 0)
+            break;
     }
-    return batch_commit(w, b);
+    if (rc == 0)
+        rc = change_finish_touched(b);
+    if (rc == 0)
+        return batch_commit(w, b);
+    store_abort(b->txn);
+    b->txn = NULL;
+    return rc;
 }
 
 static void complain(struct writer *w, int error, size_t count)

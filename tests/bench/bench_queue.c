@@ -1,6 +1,7 @@
 /* bench_queue.c - how much mail goes through the queue, and what it costs: a number of sessions,
- * each with one message under way, are answered, taken and settled. bench_queue [messages [size
- * [sessions]]] */
+ * each with one message under way, are answered, taken and settled; then one message
+ * whose recipients are all stopped, each told on its own. bench_queue [messages [size [sessions
+ * [recipients]]]] */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -112,6 +113,47 @@ static void bench_delivery(struct bench *b, unsigned sessions)
     free(r);
 }
 
+static void queue_to_many(struct bench *b, unsigned recipients)
+{
+    char(*addresses)[64] = xalloc(recipients * sizeof *addresses);
+    const char **list = xalloc(recipients * sizeof *list);
+    uint64_t id;
+    for (unsigned i = 0; i < recipients; i++) {
+        snprintf(addresses[i], sizeof addresses[i], "u%u@many.example", i);
+        list[i] = addresses[i];
+    }
+    if (desk_queue(&b->desk, "alice@s.example", list, recipients, b->size, 1, &id) != 0)
+        panic("refused");
+    free(list);
+    free(addresses);
+}
+
+/* Each settled alone, as deliveries do: the last answer tells how long other mail may wait. */
+static void bench_stops(struct bench *b, unsigned recipients)
+{
+    struct queue_status before;
+    struct queue_recipient *r = xalloc(recipients * sizeof *r);
+    queue_to_many(b, recipients);
+    if (desk_take(&b->desk, 1, r, recipients) != recipients)
+        panic("not all are due");
+    queue_status(b->desk.q, &before);
+    double from = wall();
+    double from_cpu = cpu();
+    b->messages = recipients;
+    b->is_done = false;
+    for (unsigned i = 0; i < recipients; i++) {
+        struct queue_result result = desk_result(&r[i], DISPOSITION_HELD, QUEUE_REPORT_FAILURE, 1);
+        b->under_way++;
+        queue_settle(b->desk.q, &result, 1, &b->desk.poster, answered, b);
+        queue_recipient_clear(&r[i]);
+    }
+    if (!desk_wait_for(&b->desk, &b->is_done, 120000))
+        panic("too slow");
+    printf("stops    %6u recipients of one message in %.3f s\n", recipients, wall() - from);
+    show(b, "stop", wall() - from, cpu() - from_cpu, &before);
+    free(r);
+}
+
 int main(int argc, char **argv)
 {
     static struct bench b;
@@ -122,6 +164,7 @@ int main(int argc, char **argv)
     desk_open(&b.desk, (uint64_t)4 << 30);
     bench_incoming(&b, sessions);
     bench_delivery(&b, sessions);
+    bench_stops(&b, argc > 4 ? (unsigned)strtoul(argv[4], NULL, 10) : 8000);
     desk_close(&b.desk);
     free(b.content);
     return 0;

@@ -310,6 +310,104 @@ static void what_can_be_committed_is_after_closing_began(void **state)
     queue_recipient_clear(&r);
 }
 
+/* Takes the only message's recipients and settles each of `count` alone, all handed in at once. */
+static void settle_one_by_one(struct queue_recipient *r, size_t count, enum disposition disposition,
+                              enum queue_report report, struct desk_answer *a)
+{
+    bool is_open;
+    close_gate(&is_open);
+    for (size_t i = 0; i < count; i++) {
+        struct queue_result result = desk_result(&r[i], disposition, report, 2000);
+        queue_settle(desk.q, &result, 1, &desk.poster, desk_done, &a[i]);
+    }
+    __atomic_store_n(&is_open, true, __ATOMIC_SEQ_CST);
+    for (size_t i = 0; i < count; i++)
+        assert_int_equal(desk_wait(&desk, &a[i]), 0);
+}
+
+static uint64_t queue_many(size_t count)
+{
+    uint64_t id;
+    char(*texts)[48] = xalloc(count * sizeof *texts);
+    const char **to = xalloc(count * sizeof *to);
+    for (size_t i = 0; i < count; i++) {
+        snprintf(texts[i], sizeof texts[i], "u%zu@one.example", i);
+        to[i] = texts[i];
+    }
+    assert_int_equal(desk_queue(&desk, "a@s.example", to, count, 100, 1000, &id), 0);
+    free(to);
+    free(texts);
+    return id;
+}
+
+static void recipients_settled_one_by_one_cost_no_look_at_all_for_each(void **state)
+{
+    enum { COUNT = 5000 };
+    struct queue_recipient *r = xalloc(COUNT * sizeof *r);
+    struct desk_answer *a = xalloc(COUNT * sizeof *a);
+    uint64_t due;
+    int64_t next;
+    (void)state;
+    uint64_t id = queue_many(COUNT);
+    assert_int_equal(desk_take(&desk, 1000, r, COUNT), COUNT);
+    settle_one_by_one(r, COUNT, DISPOSITION_HELD, QUEUE_REPORT_FAILURE, a);
+    /* The gate alone or with the first, then at most 4096 in a group. */
+    assert_in_range(atomic_load(&desk.q->surveyed), COUNT, 3 * COUNT);
+    assert_int_equal(queue_notices_due(desk.q, 2000, &due, 1, &next), 1);
+    assert_int_equal(due, id);
+    for (size_t i = 0; i < COUNT; i++)
+        queue_recipient_clear(&r[i]);
+    free(r);
+    free(a);
+}
+
+static void an_operation_behind_the_last_settle_of_a_group_finds_the_message_gone(void **state)
+{
+    struct queue_recipient r[3];
+    struct desk_answer a[3] = {{0}}, removed = {0}, retried = {0};
+    struct queue_status status;
+    bool is_open;
+    (void)state;
+    uint64_t id = queue_many(3);
+    assert_int_equal(desk_take(&desk, 1000, r, 3), 3);
+    close_gate(&is_open);
+    for (size_t i = 0; i < 3; i++) {
+        struct queue_result result =
+            desk_result(&r[i], DISPOSITION_DELIVERED, QUEUE_REPORT_NONE, 2000);
+        queue_settle(desk.q, &result, 1, &desk.poster, desk_done, &a[i]);
+    }
+    queue_retry(desk.q, id, 2000, &desk.poster, desk_done, &retried);
+    queue_remove(desk.q, id, &desk.poster, desk_done, &removed);
+    __atomic_store_n(&is_open, true, __ATOMIC_SEQ_CST);
+    assert_int_equal(desk_wait(&desk, &retried), -ENOENT);
+    assert_int_equal(desk_wait(&desk, &removed), -ENOENT);
+    queue_status(desk.q, &status);
+    assert_int_equal(status.messages, 0);
+    assert_int_equal(status.queued, 0);
+    for (size_t i = 0; i < 3; i++)
+        queue_recipient_clear(&r[i]);
+}
+
+/* The order is due at once when nobody is on a first attempt any more at the end of the group. */
+static void the_order_of_a_group_is_due_as_its_last_state_wants(void **state)
+{
+    struct queue_recipient r[3];
+    struct desk_answer a[3] = {{0}};
+    uint64_t due;
+    int64_t next;
+    (void)state;
+    uint64_t id = queue_many(3);
+    assert_int_equal(desk_take(&desk, 1000, r, 3), 3);
+    settle_one_by_one(r, 2, DISPOSITION_FAILED, QUEUE_REPORT_FAILURE, a);
+    assert_int_equal(queue_notices_due(desk.q, 2000, &due, 1, &next), 0);
+    assert_int_equal(next, 3000);
+    settle_one_by_one(&r[2], 1, DISPOSITION_DELIVERED, QUEUE_REPORT_NONE, &a[2]);
+    assert_int_equal(queue_notices_due(desk.q, 2000, &due, 1, &next), 1);
+    assert_int_equal(due, id);
+    for (size_t i = 0; i < 3; i++)
+        queue_recipient_clear(&r[i]);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -322,6 +420,9 @@ int main(void)
         TEST(closing_answers_even_what_can_not_be_committed),
         TEST(once_closing_begins_a_full_disk_holds_up_no_end),
         TEST(what_can_be_committed_is_after_closing_began),
+        TEST(recipients_settled_one_by_one_cost_no_look_at_all_for_each),
+        TEST(an_operation_behind_the_last_settle_of_a_group_finds_the_message_gone),
+        TEST(the_order_of_a_group_is_due_as_its_last_state_wants),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
