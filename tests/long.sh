@@ -19,10 +19,17 @@ fuzz_all() {
     count "fuzzing" "$good" "$bad"
 }
 
-# Every unit test, and a daemon that worked, without a leak.
+# Not under valgrind: it keeps descriptors for itself, and a child of fork() reports what the threads held that are not
+# in it. ASan looks for their leaks every day.
+not_under_valgrind="net_conn control_server"
+
+# Every other unit test, without a leak.
 valgrind_all() {
     local program good=0 bad=0
     for program in build/valgrind/tests/test_*; do
+        case " $not_under_valgrind " in
+        *" ${program##*/test_} "*) continue ;;
+        esac
         if timeout 600 valgrind -q --error-exitcode=99 --leak-check=full --errors-for-leak-kinds=definite,indirect \
             "$program" >"$results/valgrind" 2>&1; then
             good=$((good + 1))
@@ -35,21 +42,24 @@ valgrind_all() {
     count "valgrind" "$good" "$bad"
 }
 
-etc/install-packages etc/packages-long || exit 1
-step "build (clang, libFuzzer)" build fuzz
-say "fuzzing, $seconds s each"
-fuzz_all
-step "build (TSan)" build tsan
-unit tsan
-SEALPOST_BUILD=$PWD/build/tsan system "system tests (TSan)" tests/system/run -q --no-header test_delivery.py test_queue.py
-export SYSTEM_TEST_KILLS=100
-system "a hundred kills" tests/system/run -q --no-header -n0 -s test_kill.py
-unset SYSTEM_TEST_KILLS
-step "build (valgrind)" build valgrind
-say "valgrind"
-valgrind_all
-SEALPOST_VALGRIND=1 SEALPOST_BUILD=$PWD/build/valgrind system "system tests (valgrind)" \
-    tests/system/run -q --no-header -n0 test_queue.py
-SYSTEM_TEST_LONG=1 system "testssl.sh" tests/system/run -q --no-header -n2 test_testssl.py
-step "cppcheck" tests/lint/cppcheck.sh
-step "clang-tidy" tests/lint/tidy.sh build/fuzz
+campaigns() {
+    step "build (clang, libFuzzer)" build fuzz && {
+        say "fuzzing, $seconds s each"
+        fuzz_all
+        step "clang-tidy" tests/lint/tidy.sh build/fuzz
+    }
+    step "cppcheck" tests/lint/cppcheck.sh
+    step "build (TSan)" build tsan && {
+        unit tsan
+        system tsan "system tests (TSan)" tests/system/run -q --no-header
+    }
+    step "build (valgrind)" build valgrind && {
+        say "valgrind"
+        valgrind_all
+        SEALPOST_VALGRIND=1 system valgrind "system tests (valgrind)" tests/system/run -q --no-header -n2 test_queue.py
+    }
+    SYSTEM_TEST_KILLS=100 system dev "a hundred kills" tests/system/run -q --no-header -n0 -s test_kill.py
+    SYSTEM_TEST_LONG=1 system dev "testssl.sh" tests/system/run -q --no-header -n2 test_testssl.py
+}
+
+step "packages (long)" etc/install-packages etc/packages-long && campaigns
