@@ -295,6 +295,38 @@ static int store_order(struct batch *b, uint64_t id, int64_t due_at_ms)
     return rc == 0 ? store_put(b->txn, TABLE_NOTICE_DUE, key_slice(&by_due), none()) : rc;
 }
 
+/* When the order of the message is due. By ID if it can be, else by looking at all: one that lost
+ * its entry by ID would come up for ever. */
+static int find_order(struct batch *b, uint64_t id, int64_t *due_at_ms)
+{
+    struct cursor c;
+    struct slice value;
+    struct key by_id = key_id(id);
+    uint64_t found = 0;
+    int rc = store_get(b->txn, TABLE_NOTICE, key_slice(&by_id), &value);
+    if (rc == 0)
+        *due_at_ms = (int64_t)record_number(value);
+    if (rc != -ENOENT)
+        return rc;
+    rc = cursor_open(b->txn, TABLE_NOTICE_DUE, &c);
+    if (rc == 0)
+        rc = cursor_seek(&c, none());
+    while (rc == 0 && !(key_get_notice_due(c.key, due_at_ms, &found) && found == id))
+        rc = cursor_next(&c);
+    cursor_close(&c);
+    return rc;
+}
+
+int change_drop_order(struct batch *b, uint64_t id, bool *was_there)
+{
+    int64_t due_at_ms;
+    int rc = find_order(b, id, &due_at_ms);
+    *was_there = rc == 0;
+    if (rc != 0)
+        return rc == -ENOENT ? 0 : rc;
+    return cancel_order(b, id, due_at_ms);
+}
+
 static int keep_order(struct batch *b, uint64_t id, const struct survey *s, int64_t now_ms)
 {
     struct key by_id = key_id(id);

@@ -99,6 +99,8 @@ int change_finish_message(struct batch *b, uint64_t id, int64_t now_ms);
 void change_touch_message(struct batch *b, uint64_t id, int64_t now_ms);
 /* The writer's, behind the last operation of the batch. */
 int change_finish_touched(struct batch *b);
+/* Ends the order of a message whose record is gone. *was_there: there was one. */
+int change_drop_order(struct batch *b, uint64_t id, bool *was_there);
 int change_remove_message(struct batch *b, uint64_t id); /* with all its recipients */
 /* Finishes the message first when it was touched: it may be gone with that. */
 bool change_has_message(struct batch *b, uint64_t id, int *error);

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "mail/date.h"
+#include "mail/id.h"
 #include "queue/room.h"
 
 ptrdiff_t queue_notices_due(struct queue *q, int64_t now_ms, uint64_t *ids, size_t max,
@@ -49,7 +50,13 @@ struct notices_op {
     struct prepared *notices; /* owned */
     struct buffer *contents;  /* owned, one for each */
     size_t count;
+    bool is_order_dropped; /* of one run */
 };
+
+static bool is_still(const struct queue_recipient *r, const struct queue_reported *reported)
+{
+    return r->report == reported->report && r->last_attempt_at_ms == reported->last_attempt_at_ms;
+}
 
 static int mark_reported(struct batch *b, uint64_t id, const struct queue_reported *reported)
 {
@@ -61,7 +68,7 @@ static int mark_reported(struct batch *b, uint64_t id, const struct queue_report
         rc = change_read(b, id, reported->index, &r, &flow);
     if (rc != 0)
         return rc == -ENOENT || rc == -EBADMSG ? 0 : rc;
-    if (r.report == reported->report && r.last_attempt_at_ms == reported->last_attempt_at_ms) {
+    if (is_still(&r, reported)) {
         r.was_warned |= r.report == QUEUE_REPORT_DELAY;
         r.report = QUEUE_REPORT_NONE;
         if (r.state == QUEUE_FAILED || r.state == QUEUE_DELIVERED || r.state == QUEUE_DISCARDED)
@@ -73,18 +80,40 @@ static int mark_reported(struct batch *b, uint64_t id, const struct queue_report
     return rc;
 }
 
-static int run_notices(struct op *op, struct batch *b)
+/* Is the notice about nothing any more? One that names no recipient is the caller's affair. */
+static int is_about_nothing(const struct notices_op *notices, struct batch *b, uint32_t notice,
+                            bool *is_stale)
 {
-    struct notices_op *notices = (struct notices_op *)op;
+    struct queue_recipient r;
+    uint32_t flow;
+    for (size_t i = 0; i < notices->reported_count; i++) {
+        const struct queue_reported *reported = &notices->reported[i];
+        if (reported->notice != notice)
+            continue;
+        int rc = change_read(b, notices->id, reported->index, &r, &flow);
+        *is_stale = rc != 0 || !is_still(&r, reported);
+        if (rc == 0)
+            queue_recipient_clear(&r);
+        else if (rc != -ENOENT && rc != -EBADMSG)
+            return rc;
+        if (!*is_stale)
+            return 0;
+    }
+    return 0;
+}
+
+static int find_stale(const struct notices_op *notices, struct batch *b, bool *is_stale)
+{
     int rc = 0;
-    if (!change_has_message(b, notices->id, &rc)) {
-        op->answer = rc == 0 ? -ENOENT : 0;
-        return rc;
-    }
-    if (notices->count > 0 && !change_has_notice_room(b, notices->op.weight)) {
-        op->answer = -ENOSPC;
-        return 0;
-    }
+    *is_stale = false;
+    for (uint32_t i = 0; rc == 0 && i < notices->count && !*is_stale; i++)
+        rc = is_about_nothing(notices, b, i, is_stale);
+    return rc;
+}
+
+static int queue_all(struct notices_op *notices, struct batch *b)
+{
+    int rc = 0;
     for (size_t i = 0; rc == 0 && i < notices->count; i++) {
         rc = change_add_content(b, notices->notices[i].id, 0, buffer_slice(&notices->contents[i]));
         if (rc == 0)
@@ -92,7 +121,39 @@ static int run_notices(struct op *op, struct batch *b)
     }
     for (size_t i = 0; rc == 0 && i < notices->reported_count; i++)
         rc = mark_reported(b, notices->id, &notices->reported[i]);
+    return rc;
+}
+
+static int run_notices(struct op *op, struct batch *b)
+{
+    struct notices_op *notices = (struct notices_op *)op;
+    bool is_stale = false;
+    int rc = 0;
+    notices->is_order_dropped = false;
+    if (!change_has_message(b, notices->id, &rc)) {
+        op->answer = rc == 0 ? -ENOENT : 0;
+        return rc == 0 ? change_drop_order(b, notices->id, &notices->is_order_dropped) : rc;
+    }
+    rc = find_stale(notices, b, &is_stale);
+    if (rc == 0 && is_stale) {
+        op->answer = -ESTALE;
+    } else if (rc == 0 && notices->count > 0 && !change_has_notice_room(b, notices->op.weight)) {
+        op->answer = -ENOSPC;
+        return 0;
+    } else if (rc == 0) {
+        rc = queue_all(notices, b);
+    }
     return rc == 0 ? change_finish_message(b, notices->id, notices->now_ms) : rc;
+}
+
+static void notices_committed(struct op *op, struct queue *q)
+{
+    struct notices_op *notices = (struct notices_op *)op;
+    char id[ID_SIZE];
+    if (notices->is_order_dropped)
+        EVENT(room_events(q), EVENT_ERROR, "notice-dropped",
+              FIELD(KEY_ID, id_text(notices->id, id)),
+              FIELD(KEY_ERROR, "the message it was to report on is gone"));
 }
 
 static void notices_free(struct op *op)
@@ -114,6 +175,7 @@ void queue_notices_commit(struct queue *q, uint64_t id, const struct queue_repor
 {
     struct notices_op *op = op_new(sizeof *op, run_notices, poster, done, context);
     op->op.free = notices_free;
+    op->op.committed = notices_committed;
     op->id = id;
     op->now_ms = date_now_ms();
     op->reported_count = reported_count;

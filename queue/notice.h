@@ -27,7 +27,9 @@ struct queue_reported {
     enum queue_report report;   /* what was reported: a recipient whose report has changed meanwhile
                                    stays unreported */
     int64_t last_attempt_at_ms; /* likewise */
+    uint32_t notice;            /* which of the notices tells of it; QUEUE_NO_NOTICE: none does */
 };
+#define QUEUE_NO_NOTICE UINT32_MAX
 /* A notice to be queued, due at once. */
 struct queue_notice {
     struct envelope envelope; /* content is taken (left empty) */
@@ -39,9 +41,11 @@ struct queue_notice {
 uint64_t queue_notice_id(struct queue *q);
 /* In one commit: queues the notices (count may be 0: nobody can be told), marks the recipients as
  * reported, ends the order (or keeps it when something is still unreported), removes what has
- * nothing left to do. done: 0, -ENOENT the message is gone, -ENOSPC: try again later. Notices are
- * not refused for queue_size: they may use the map's headroom. An order that is kept is due as
- * before. */
+ * nothing left to do. done: 0, -ENOSPC: try again later. Notices are not refused for queue_size:
+ * they may use the map's headroom. An order that is kept is due as before.
+ * -ESTALE: of one of the notices there is nothing left to tell (released, or told already); nothing
+ * was queued or marked, and the order is kept if something is still unreported: make them anew.
+ * -ENOENT: the message is gone; an order that it left behind is dropped with an event. */
 void queue_notices_commit(struct queue *q, uint64_t id, const struct queue_reported *reported,
                           size_t reported_count, struct queue_notice *notices, size_t count,
                           const struct queue_poster *poster, queue_done *done, void *context);

@@ -12,8 +12,9 @@
 #include "queue/queue.h"
 
 struct op {
-    /* Works inside b->txn. 0, with op->answer set where it refuses (it must not have written then),
-     * or the store's error. May run more than once (an aborted group): it starts from nothing. */
+    /* Works inside b->txn. 0, with op->answer set where it refuses (what was asked for must not
+     * have been written then), or the store's error. May run more than once (an aborted group): it
+     * starts from nothing. */
     int (*run)(struct op *op, struct batch *b);
     /* After the commit that holds it, on the writer's thread; may be NULL. */
     void (*committed)(struct op *op, struct queue *q);

@@ -116,7 +116,11 @@ static enum bounce_release release_of(const struct queue_recipient *to)
 static struct queue_reported reported_of(const struct queue_recipient *to)
 {
     return (struct queue_reported){
-        .index = to->index, .report = to->report, .last_attempt_at_ms = to->last_attempt_at_ms};
+        .index = to->index,
+        .report = to->report,
+        .last_attempt_at_ms = to->last_attempt_at_ms,
+        .notice = QUEUE_NO_NOTICE,
+    };
 }
 
 static void note_since(struct draft_source *s, struct letter *l, const struct queue_recipient *to)
@@ -361,10 +365,11 @@ static ptrdiff_t add_notice(struct draft *d, const struct letter *l, struct boun
     struct queue_notice *n = &d->notices[d->notice_count];
     *n = (struct queue_notice){.content = buffer_slice(content), .id = notice_id};
     address_notice(n, s, report);
+    for (size_t i = 0; i < report->count; i++) {
+        d->reported[d->reported_count] = l->reported[from + i];
+        d->reported[d->reported_count++].notice = (uint32_t)d->notice_count;
+    }
     d->summaries[d->notice_count++] = (struct draft_summary){l->to, l->report, report->count};
-    memcpy(d->reported + d->reported_count, l->reported + from,
-           report->count * sizeof *l->reported);
-    d->reported_count += report->count;
     return (ptrdiff_t)report->count;
 }
 

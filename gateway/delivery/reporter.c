@@ -107,8 +107,6 @@ static void note_setback(struct reporter *r, uint64_t id, int error)
     unsigned doublings = b->failures < RETRY_DOUBLINGS ? b->failures : RETRY_DOUBLINGS;
     b->failures++;
     b->retry_at_ms = date_now_ms() + ((int64_t)RETRY_MS << doublings);
-    if (error == -ENOENT)
-        return; /* removed while it was being read */
     EVENT(r->events, EVENT_ERROR, "notice-failed", FIELD(KEY_ID, id_text(id, text)),
           FIELD(KEY_ERROR, strerror(-error)), FIELD_NUMBER(KEY_ATTEMPTS, b->failures));
 }
@@ -177,7 +175,8 @@ static void committed(void *context, int error)
         error = -EBADMSG;
     if (error == 0)
         log_notices(o);
-    if (error == 0 || error == -ENOENT) {
+    /* With its message the order is gone too; one that came too late is made anew, at once. */
+    if (error == 0 || error == -ENOENT || error == -ESTALE) {
         forget_setback(r, o->id);
         r->succeeded++;
     } else {
@@ -202,7 +201,8 @@ static void carry_out(struct reporter *r, uint64_t id)
     o->reporter = r;
     o->id = id;
     int rc = draft_make(r->queue, r->settings, r->events, id, &o->draft);
-    if (rc != 0) {
+    /* Where the message is gone the commit finds that, and ends an order that outlived it. */
+    if (rc != 0 && rc != -ENOENT) {
         note_setback(r, id, rc);
         free(o);
         return;

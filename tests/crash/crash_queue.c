@@ -191,7 +191,7 @@ static void make_notice(struct worker *w, uint64_t id)
         if (list[i].report == QUEUE_REPORT_NONE)
             continue;
         reported[reported_count++] =
-            (struct queue_reported){list[i].index, list[i].report, list[i].last_attempt_at_ms};
+            (struct queue_reported){list[i].index, list[i].report, list[i].last_attempt_at_ms, 0};
         intend(w, job, id, list[i].index, list[i].state == QUEUE_HELD ? PLACE_HELD : PLACE_ABSENT);
     }
     queue_recipients_free(list, count);

@@ -172,8 +172,8 @@ static void a_committed_notice_is_mail_and_what_it_said_is_reported(void **state
     assert_int_equal(desk_take(&desk, 1000, r, 2), 2);
     settle(&r[0], DISPOSITION_HELD, QUEUE_REPORT_FAILURE, 2000);
     settle(&r[1], DISPOSITION_FAILED, QUEUE_REPORT_FAILURE, 2001);
-    struct queue_reported reported[] = {{r[0].index, QUEUE_REPORT_FAILURE, 2000},
-                                        {r[1].index, QUEUE_REPORT_FAILURE, 2001}};
+    struct queue_reported reported[] = {{r[0].index, QUEUE_REPORT_FAILURE, 2000, 0},
+                                        {r[1].index, QUEUE_REPORT_FAILURE, 2001, 0}};
     assert_int_equal(commit(id, reported, 2, "alice@s.example", &notice_id), 0);
     desk_reopen(&desk);
     assert_int_equal(order_of(id), -1);
@@ -209,7 +209,7 @@ static void the_message_goes_with_its_last_reported_recipient(void **state)
     settle(&r, DISPOSITION_DELIVERED, QUEUE_REPORT_SUCCESS, 2000);
     assert_int_equal(queue_message_read(desk.q, id, &m), 0);
     queue_message_free(&m);
-    struct queue_reported reported = {r.index, QUEUE_REPORT_SUCCESS, 2000};
+    struct queue_reported reported = {r.index, QUEUE_REPORT_SUCCESS, 2000, 0};
     assert_int_equal(commit(id, &reported, 1, NULL, NULL), 0);
     assert_int_equal(queue_message_read(desk.q, id, &m), -ENOENT);
     assert_int_equal(order_of(id), -1);
@@ -240,7 +240,7 @@ static void what_changed_while_the_notice_was_made_stays_unreported(void **state
         clear(&r, 1);
         assert_int_equal(desk_take(&desk, INT64_MAX, &r, 1), 1);
         settle(&r, cases[i].disposition, cases[i].report, cases[i].at_ms);
-        struct queue_reported reported = {r.index, QUEUE_REPORT_DELAY, 2000};
+        struct queue_reported reported = {r.index, QUEUE_REPORT_DELAY, 2000, 0};
         assert_int_equal(commit(id, &reported, 1, NULL, NULL), 0);
         assert_int_equal(desk_recipient(&desk, id, r.index, &got), 0);
         assert_int_equal(got.report, cases[i].report);
@@ -252,6 +252,143 @@ static void what_changed_while_the_notice_was_made_stays_unreported(void **state
     }
 }
 
+/* What damage does: takes the record of the message, or the order by ID, out of the store. */
+struct damage_op {
+    struct op op;
+    enum table table;
+    uint64_t id;
+};
+
+static int run_damage(struct op *op, struct batch *b)
+{
+    struct damage_op *damage = (struct damage_op *)op;
+    struct key key = key_id(damage->id);
+    return store_delete(b->txn, damage->table, key_slice(&key));
+}
+
+static void damage(enum table table, uint64_t id)
+{
+    struct desk_answer a = {0};
+    struct damage_op *op = op_new(sizeof *op, run_damage, &desk.poster, desk_done, &a);
+    op->table = table;
+    op->id = id;
+    writer_submit(desk.q, &op->op);
+    assert_int_equal(desk_wait(&desk, &a), 0);
+}
+
+static uint64_t order_one(int64_t now_ms)
+{
+    struct queue_recipient r;
+    uint64_t id = desk_one(&desk, "bob@one.example", now_ms);
+    assert_int_equal(desk_take(&desk, now_ms, &r, 1), 1);
+    settle(&r, DISPOSITION_HELD, QUEUE_REPORT_FAILURE, now_ms);
+    clear(&r, 1);
+    return id;
+}
+
+static void an_order_whose_message_is_gone_is_dropped_with_an_event(void **state)
+{
+    (void)state;
+    uint64_t other = order_one(2000);
+    for (unsigned is_half = 0; is_half < 2; is_half++) {
+        uint64_t id = order_one(3000);
+        damage(TABLE_MESSAGE, id);
+        if (is_half)
+            damage(TABLE_NOTICE, id);
+        assert_int_equal(order_of(id), 3000);
+        desk.last_event[0] = '\0';
+        assert_int_equal(commit(id, NULL, 0, NULL, NULL), -ENOENT);
+        assert_int_equal(order_of(id), -1);
+        assert_string_equal(desk.last_event, "notice-dropped");
+    }
+    assert_int_equal(order_of(other), 2000);
+    /* Where there is none to drop, nothing is said. */
+    desk.last_event[0] = '\0';
+    assert_int_equal(commit(4711, NULL, 0, NULL, NULL), -ENOENT);
+    assert_string_equal(desk.last_event, "");
+}
+
+static int64_t messages(void)
+{
+    struct queue_status status;
+    queue_status(desk.q, &status);
+    return (int64_t)status.messages;
+}
+
+static void a_notice_about_nothing_is_not_stored(void **state)
+{
+    struct desk_answer released = {0}, removed = {0};
+    struct queue_recipient got;
+    uint64_t notice_id = 0;
+    (void)state;
+    uint64_t id = order_one(2000);
+    struct queue_reported reported = {0, QUEUE_REPORT_FAILURE, 2000, 0};
+    /* Released while the notice was made: there is no stop any more. */
+    queue_release(desk.q, id, NULL, 0, QUEUE_RELEASE, 2500, &desk.poster, desk_done, &released);
+    assert_int_equal(desk_wait(&desk, &released), 0);
+    assert_int_equal(commit(id, &reported, 1, "alice@s.example", &notice_id), -ESTALE);
+    assert_int_equal(messages(), 1);
+    assert_int_equal(order_of(id), -1);
+    queue_remove(desk.q, id, &desk.poster, desk_done, &removed);
+    assert_int_equal(desk_wait(&desk, &removed), 0);
+
+    /* Told already. */
+    id = order_one(3000);
+    reported.last_attempt_at_ms = 3000;
+    assert_int_equal(commit(id, &reported, 1, "alice@s.example", &notice_id), 0);
+    assert_int_equal(messages(), 2);
+    assert_int_equal(commit(id, &reported, 1, "alice@s.example", &notice_id), -ESTALE);
+    assert_int_equal(messages(), 2);
+
+    /* Something else is to be told now. */
+    id = order_one(4000);
+    assert_int_equal(commit(id, &reported, 1, "alice@s.example", &notice_id), -ESTALE);
+    assert_int_equal(messages(), 3);
+    assert_int_equal(order_of(id), 4000);
+    assert_int_equal(desk_recipient(&desk, id, 0, &got), 0);
+    assert_int_equal(got.report, QUEUE_REPORT_FAILURE);
+    clear(&got, 1);
+}
+
+/* Of two notices one is about nothing: neither is stored, and nothing is marked, so that both can
+ * be made anew. One with something left to tell of is stored. */
+static void one_notice_about_nothing_refuses_them_all(void **state)
+{
+    static const char *const two[] = {"a@one.example", "b@one.example"};
+    struct queue_recipient r[2];
+    struct queue_recipient got;
+    struct desk_answer a = {0};
+    uint64_t id;
+    (void)state;
+    assert_int_equal(desk_queue(&desk, "alice@s.example", two, 2, 10, 1000, &id), 0);
+    assert_int_equal(desk_take(&desk, 1000, r, 2), 2);
+    settle(&r[0], DISPOSITION_HELD, QUEUE_REPORT_FAILURE, 2000);
+    settle(&r[1], DISPOSITION_HELD, QUEUE_REPORT_FAILURE, 2001);
+    struct queue_reported reported[] = {{r[0].index, QUEUE_REPORT_FAILURE, 2000, 0},
+                                        {r[1].index, QUEUE_REPORT_FAILURE, 1999, 1}};
+    struct queue_notice list[2];
+    for (size_t i = 0; i < 2; i++) {
+        list[i] =
+            (struct queue_notice){.content = SLICE("S: x\r\n\r\n"), .id = queue_notice_id(desk.q)};
+        envelope_init(&list[i].envelope);
+        (void)envelope_add(&list[i].envelope, "alice@s.example");
+    }
+    queue_notices_commit(desk.q, id, reported, 2, list, 2, &desk.poster, desk_done, &a);
+    assert_int_equal(desk_wait(&desk, &a), -ESTALE);
+    assert_int_equal(messages(), 1);
+    assert_true(order_of(id) >= 0);
+    assert_int_equal(desk_recipient(&desk, id, r[0].index, &got), 0);
+    assert_int_equal(got.report, QUEUE_REPORT_FAILURE);
+    clear(&got, 1);
+
+    /* Both in one notice: there is one left to tell of. */
+    uint64_t notice_id = 0;
+    reported[1].notice = 0;
+    assert_int_equal(commit(id, reported, 2, "alice@s.example", &notice_id), 0);
+    assert_int_equal(messages(), 2);
+    clear(r, 2);
+}
+
 static void a_reported_delay_is_remembered(void **state)
 {
     struct queue_recipient r;
@@ -261,7 +398,7 @@ static void a_reported_delay_is_remembered(void **state)
     uint64_t id = desk_one(&desk, "bob@one.example", 1000);
     assert_int_equal(desk_take(&desk, 1000, &r, 1), 1);
     settle(&r, DISPOSITION_DEFERRED, QUEUE_REPORT_DELAY, 2000);
-    struct queue_reported reported = {r.index, QUEUE_REPORT_DELAY, 2000};
+    struct queue_reported reported = {r.index, QUEUE_REPORT_DELAY, 2000, 0};
     assert_int_equal(commit(id, &reported, 1, "alice@s.example", &notice_id), 0);
     assert_int_equal(desk_recipient(&desk, id, r.index, &got), 0);
     assert_true(got.was_warned);
@@ -312,6 +449,9 @@ int main(void)
         TEST(a_committed_notice_is_mail_and_what_it_said_is_reported),
         TEST(the_message_goes_with_its_last_reported_recipient),
         TEST(what_changed_while_the_notice_was_made_stays_unreported),
+        TEST(an_order_whose_message_is_gone_is_dropped_with_an_event),
+        TEST(a_notice_about_nothing_is_not_stored),
+        TEST(one_notice_about_nothing_refuses_them_all),
         TEST(a_reported_delay_is_remembered),
         TEST(notices_may_use_the_headroom_and_outcomes_commit_all_the_same),
     };

@@ -18,6 +18,7 @@
 
 #include "gateway/net/loop.h"
 #include "mail/date.h"
+#include "queue/room.h"
 #include "tests/support/queue_desk.h"
 
 #define PATIENCE_S (6 * 3600)
@@ -41,6 +42,7 @@ static struct {
     _Atomic bool fails_commits;
     _Atomic uint64_t broken_from, broken_to; /* messages that cannot be read */
     _Atomic uint64_t fails_commits_of;
+    _Atomic uint64_t releases; /* this message, just before its notice is committed */
     _Atomic bool holds_commits;
     _Atomic unsigned looks, commits, expiries, failed_reads;
     _Atomic(struct held_answer *) held; /* a commit's answer that is kept back */
@@ -96,6 +98,12 @@ int __wrap_queue_message_read(struct queue *q, uint64_t id, struct queue_message
     if (rc == 0)
         out->is_guarded |= door.is_guarded;
     return rc;
+}
+
+static void released(void *context, int error)
+{
+    (void)context;
+    assert_int_equal(error, 0);
 }
 
 int64_t __real_queue_content_read(struct queue *q, uint64_t id, uint64_t offset, size_t max,
@@ -165,6 +173,8 @@ void __wrap_queue_notices_commit(struct queue *q, uint64_t id,
         poster->post(poster->context, run_answer, a);
         return;
     }
+    if (id == door.releases)
+        queue_release(q, id, NULL, 0, QUEUE_RELEASE, __wrap_date_now_ms(), poster, released, NULL);
     __real_queue_notices_commit(q, id, reported, reported_count, notices, count, poster,
                                 keep_answer, a);
 }
@@ -914,6 +924,44 @@ static void an_order_with_nothing_to_read_is_not_tried_in_a_circle(void **state)
     assert_int_equal(read_notices(), 1);
 }
 
+/* As damage leaves it: the record of the message taken out, its order left. */
+static int lose_message(struct op *op, struct batch *b)
+{
+    struct key key = key_id(*(uint64_t *)op->context);
+    return store_delete(b->txn, TABLE_MESSAGE, key_slice(&key));
+}
+
+static bool has_store_event(const char *name)
+{
+    pthread_mutex_lock(&desk.lock);
+    bool has = strcmp(desk.last_event, name) == 0;
+    pthread_mutex_unlock(&desk.lock);
+    return has;
+}
+
+static void an_order_whose_message_is_gone_ends_with_an_event(void **state)
+{
+    (void)state;
+    uint64_t id = put_stop("bob@plain.example");
+    struct op *op = op_new(sizeof *op, lose_message, NULL, NULL, &id);
+    writer_submit(desk.q, op);
+    put_stop("carol@good.example");
+    assert_int_equal(report_all(), 1);
+    assert_true(has_store_event("notice-dropped"));
+    assert_false(has_event("notice-failed"));
+}
+
+/* Released between the drawing up and the commit. */
+static void a_notice_that_comes_too_late_is_neither_stored_nor_logged(void **state)
+{
+    (void)state;
+    door.releases = put_stop("bob@plain.example");
+    assert_int_equal(report_all(), 0);
+    assert_int_equal(door.commits, 1);
+    assert_false(has_event("notice"));
+    assert_false(has_event("notice-failed"));
+}
+
 static void a_list_that_cannot_be_read_is_read_again(void **state)
 {
     (void)state;
@@ -1011,6 +1059,8 @@ int main(void)
         TEST(a_commit_refused_does_not_keep_others_waiting),
         TEST(failing_commits_are_tried_at_intervals_that_expiry_does_not_shorten),
         TEST(an_order_with_nothing_to_read_is_not_tried_in_a_circle),
+        TEST(an_order_whose_message_is_gone_ends_with_an_event),
+        TEST(a_notice_that_comes_too_late_is_neither_stored_nor_logged),
         TEST(a_list_that_cannot_be_read_is_read_again),
         TEST(a_reload_counts_from_the_next_notice_on),
         TEST(stopping_waits_for_the_commit_under_way_and_begins_no_other),
