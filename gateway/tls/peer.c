@@ -1,6 +1,7 @@
 #include "gateway/tls/peer.h"
 
 #include <openssl/err.h>
+#include <openssl/sha.h>
 #include <openssl/x509v3.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -219,7 +220,7 @@ static bool judge_certificate(const struct tls_peer *p, SSL *ssl, X509 *leaf,
     return true;
 }
 
-static bool judge_pkix(const struct tls_peer *p, SSL *ssl, struct tls_facts *facts,
+static bool judge_pkix(const struct tls_peer *p, SSL *ssl, X509 *leaf, struct tls_facts *facts,
                        struct tls_failure *failure)
 {
     facts->is_pkix_valid = false;
@@ -228,19 +229,52 @@ static bool judge_pkix(const struct tls_peer *p, SSL *ssl, struct tls_facts *fac
         snprintf(facts->pkix_error, sizeof(facts->pkix_error), "not looked at");
         return true;
     }
-    X509 *leaf = SSL_get1_peer_certificate(ssl);
     if (!leaf) {
         snprintf(facts->pkix_error, sizeof(facts->pkix_error), "no certificate");
         return true;
     }
-    bool is_judged = judge_certificate(p, ssl, leaf, facts, failure);
-    X509_free(leaf);
-    ERR_clear_error();
-    return is_judged;
+    return judge_certificate(p, ssl, leaf, facts, failure);
+}
+
+/* What an operator compares and what is remembered of the host; the same digest as in a TLSA record
+ * 3 1 1. Nothing is decided by it, so what cannot be read stays "". */
+static void read_key_digest(X509 *leaf, char out[65])
+{
+    unsigned char digest[SHA256_DIGEST_LENGTH];
+    unsigned char *encoded = NULL;
+    int len = leaf ? i2d_X509_PUBKEY(X509_get_X509_PUBKEY(leaf), &encoded) : -1;
+    out[0] = '\0';
+    if (len > 0) {
+        SHA256(encoded, (size_t)len, digest);
+        for (size_t i = 0; i < sizeof(digest); i++)
+            snprintf(out + 2 * i, 3, "%02x", digest[i]);
+    }
+    OPENSSL_free(encoded);
+}
+
+/* The server's ephemeral key tells the group, for TLS 1.2 and 1.3 alike. */
+static void read_key_exchange(SSL *ssl, char *out, size_t size)
+{
+    EVP_PKEY *key = NULL;
+    const char *type = NULL;
+    out[0] = '\0';
+    if (SSL_get_peer_tmp_key(ssl, &key) != 1)
+        return;
+    if (EVP_PKEY_get_group_name(key, out, size, NULL) != 1) {
+        type = EVP_PKEY_get0_type_name(key);
+        snprintf(out, size, "%s", type ? type : "");
+    }
+    EVP_PKEY_free(key);
 }
 
 bool tls_peer_judge(const struct tls_peer *p, SSL *ssl, struct tls_facts *facts,
                     struct tls_failure *failure)
 {
-    return judge_dane(p, ssl, facts, failure) && judge_pkix(p, ssl, facts, failure);
+    X509 *leaf = SSL_get1_peer_certificate(ssl);
+    read_key_digest(leaf, facts->key_digest);
+    read_key_exchange(ssl, facts->key_exchange, sizeof(facts->key_exchange));
+    bool is_judged = judge_dane(p, ssl, facts, failure) && judge_pkix(p, ssl, leaf, facts, failure);
+    X509_free(leaf);
+    ERR_clear_error();
+    return is_judged;
 }

@@ -27,8 +27,12 @@ enum tls_dane_result {
 
 /* What an established TLS connection is. Texts live as long as the stream. */
 struct tls_facts {
-    const char *protocol; /* "TLSv1.2", "TLSv1.3" */
-    const char *cipher;   /* OpenSSL's name */
+    const char *protocol;  /* "TLSv1.2", "TLSv1.3" */
+    const char *cipher;    /* OpenSSL's name */
+    char key_exchange[32]; /* "X25519", "prime256v1", "ffdhe2048"; "" where nothing tells (resumed,
+                              RSA key exchange) */
+    char key_digest[65];   /* of the server we connected to: SHA-256 of its public key
+                              (SubjectPublicKeyInfo) in hex; "" without certificate */
     enum tls_dane_result dane;
     bool is_pkix_valid;   /* chain to the store and one of pkix_names; checked apart from DANE */
     char dane_error[160]; /* why DANE did not match, "" */

@@ -395,6 +395,20 @@ static int free_all(void **state)
     return 0;
 }
 
+/* What is remembered of a host: the key as a TLSA record 3 1 1 says it, and the group. */
+static void the_key_and_the_key_exchange_are_told(void **state)
+{
+    (void)state;
+    struct tls_client_options o = {.sni = "mx.example.test"};
+    struct tlsa_record want = pki_tlsa(&made[GOOD], 3, 1, 1);
+    char hex[65] = "";
+    for (size_t i = 0; i < want.len; i++)
+        snprintf(hex + 2 * i, 3, "%02x", want.data[i]);
+    struct tls_facts facts = meet(GOOD, &o);
+    assert_string_equal(facts.key_digest, hex);
+    assert_string_equal(facts.key_exchange, "X25519");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -402,6 +416,7 @@ int main(void)
         cmocka_unit_test(chains_and_names_are_judged_as_webpki),
         cmocka_unit_test(which_name_the_certificate_carries_is_known),
         cmocka_unit_test(dane_and_webpki_are_known_apart),
+        cmocka_unit_test(the_key_and_the_key_exchange_are_told),
     };
     return cmocka_run_group_tests(tests, make_all, free_all);
 }
