@@ -316,16 +316,23 @@ void loop_timer_free(struct loop_timer *t)
 struct loop_watch {
     uv_poll_t uv;
     struct loop *loop; /* borrowed */
+    /* One of the two is set. */
     void (*readable)(void *context);
+    void (*ready)(void *context, bool is_readable, bool is_writable);
     void *context;
+    int selected; /* UV_READABLE, UV_WRITABLE, both or neither */
 };
 
 static void polled(uv_poll_t *uv, int status, int events)
 {
     struct loop_watch *w = uv->data;
-    /* On an error the descriptor's owner learns more from its own read than we could tell. */
-    (void)status, (void)events;
-    w->readable(w->context);
+    /* On an error the descriptor's owner learns more from its own read or write than we could tell.
+     */
+    int seen = status == 0 ? events : w->selected;
+    if (w->readable)
+        w->readable(w->context);
+    else
+        w->ready(w->context, seen & UV_READABLE, seen & UV_WRITABLE);
 }
 
 static void watch_closed(uv_handle_t *handle)
@@ -335,12 +342,10 @@ static void watch_closed(uv_handle_t *handle)
     free(w);
 }
 
-struct loop_watch *loop_watch_new(struct loop *l, int fd, void (*readable)(void *context),
-                                  void *context)
+static struct loop_watch *watch_new(struct loop *l, int fd, void *context)
 {
     struct loop_watch *w = xalloc(sizeof(*w));
     w->loop = l;
-    w->readable = readable;
     w->context = context;
     if (uv_poll_init(&l->uv, &w->uv, fd) != 0) {
         free(w);
@@ -348,11 +353,40 @@ struct loop_watch *loop_watch_new(struct loop *l, int fd, void (*readable)(void 
     }
     w->uv.data = w;
     l->open++;
-    if (uv_poll_start(&w->uv, UV_READABLE, polled) != 0) {
+    return w;
+}
+
+struct loop_watch *loop_watch_new(struct loop *l, int fd, void (*readable)(void *context),
+                                  void *context)
+{
+    struct loop_watch *w = watch_new(l, fd, context);
+    if (!w)
+        return NULL;
+    w->readable = readable;
+    w->selected = UV_READABLE;
+    if (uv_poll_start(&w->uv, w->selected, polled) != 0) {
         loop_watch_free(w);
         return NULL;
     }
     return w;
+}
+
+struct loop_watch *
+loop_watch_new_both(struct loop *l, int fd,
+                    void (*ready)(void *context, bool is_readable, bool is_writable), void *context)
+{
+    struct loop_watch *w = watch_new(l, fd, context);
+    if (w)
+        w->ready = ready;
+    return w;
+}
+
+void loop_watch_select(struct loop_watch *w, bool readable, bool writable)
+{
+    w->selected = (readable ? UV_READABLE : 0) | (writable ? UV_WRITABLE : 0);
+    /* Zero stops it. Starting can fail for a closing handle alone. */
+    if (uv_poll_start(&w->uv, w->selected, polled) != 0)
+        panic("loop_watch_select: on a freed watch");
 }
 
 void loop_watch_free(struct loop_watch *w)

@@ -45,10 +45,18 @@ void loop_later_start(struct loop *l, struct loop_later *later, void (*run)(void
                       void *context); /* no-op while waiting */
 void loop_later_cancel(struct loop_later *later);
 
-struct loop_watch; /* opaque: readable events of a file descriptor that somebody else owns;
-                      `readable` also on an error of it */
+struct loop_watch; /* opaque: events of a file descriptor that somebody else owns */
+/* Readable events; `readable` also on an error of the descriptor. NULL: the descriptor is none. */
 NODISCARD struct loop_watch *loop_watch_new(struct loop *l, int fd, void (*readable)(void *context),
                                             void *context);
+/* The same for both directions. Looks at nothing until loop_watch_select() says at what. An error
+ * of the descriptor counts as all that is selected. */
+NODISCARD struct loop_watch *loop_watch_new_both(struct loop *l, int fd,
+                                                 void (*ready)(void *context, bool is_readable,
+                                                               bool is_writable),
+                                                 void *context);
+/* Only for a watch of loop_watch_new_both(); neither: rests. May be called from `ready`. */
+void loop_watch_select(struct loop_watch *w, bool readable, bool writable);
 void loop_watch_free(
     struct loop_watch *w); /* NULL is fine; before its owner closes the descriptor */
 

@@ -8,6 +8,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "gateway/net/loop.h"
@@ -269,11 +270,87 @@ static void a_watch_tells_when_a_descriptor_is_readable(void **state)
     close(ends[1]);
 }
 
+/* Writes one byte when it may, then reads it back when it comes. */
+static void write_then_read(void *context, bool is_readable, bool is_writable)
+{
+    struct trace *t = context;
+    char byte;
+    if (is_readable)
+        note(t, 'r');
+    if (is_writable)
+        note(t, 'w');
+    if (++t->rounds == 1) {
+        /* The peer has sent a byte already; it is told only once it is asked for. */
+        loop_watch_select(t->watch, true, false);
+    } else {
+        assert_int_equal(read(t->fd, &byte, 1), 1);
+        loop_watch_select(t->watch, false, false);
+        loop_timer_start(t->timer, 20);
+    }
+}
+
+static void free_watch_and_stop(void *context)
+{
+    struct trace *t = context;
+    note(t, '.');
+    loop_watch_free(t->watch);
+    loop_timer_free(t->timer);
+    loop_stop(t->loop);
+}
+
+static void a_watch_of_both_tells_what_is_selected_and_nothing_else(void **state)
+{
+    (void)state;
+    int ends[2];
+    struct trace t = begin();
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, ends), 0);
+    assert_int_equal(write(ends[1], "xy", 2), 2);
+    t.fd = ends[0];
+    t.timer = loop_timer_new(t.loop, free_watch_and_stop, &t);
+    t.watch = loop_watch_new_both(t.loop, ends[0], write_then_read, &t);
+    assert_non_null(t.watch);
+    loop_watch_select(t.watch, false, true);
+    loop_run(t.loop);
+    assert_string_equal(t.seen, "wr.");
+    loop_free(t.loop);
+    close(ends[0]);
+    close(ends[1]);
+}
+
+static void note_ready_and_stop(void *context, bool is_readable, bool is_writable)
+{
+    struct trace *t = context;
+    note(t, is_readable ? 'r' : '-');
+    note(t, is_writable ? 'w' : '-');
+    loop_watch_free(t->watch);
+    loop_stop(t->loop);
+}
+
+static void the_end_of_the_peer_wakes_a_watch_that_only_writes(void **state)
+{
+    (void)state;
+    int ends[2];
+    struct trace t = begin();
+    assert_int_equal(pipe(ends), 0);
+    t.watch = loop_watch_new_both(t.loop, ends[1], note_ready_and_stop, &t);
+    assert_non_null(t.watch);
+    /* Nothing more fits, so that only the error can wake it. */
+    static const char full[65536];
+    assert_int_equal(write(ends[1], full, sizeof full), sizeof full);
+    loop_watch_select(t.watch, false, true);
+    close(ends[0]);
+    loop_run(t.loop);
+    assert_string_equal(t.seen, "-w");
+    loop_free(t.loop);
+    close(ends[1]);
+}
+
 static void a_watch_on_no_descriptor_is_refused(void **state)
 {
     (void)state;
     struct trace t = begin();
     assert_null(loop_watch_new(t.loop, 9999, note_a, &t));
+    assert_null(loop_watch_new_both(t.loop, 9999, note_ready_and_stop, &t));
     loop_stop(t.loop);
     loop_run(t.loop);
     loop_free(t.loop);
@@ -408,6 +485,8 @@ int main(void)
         cmocka_unit_test(later_calls_that_start_each_other_do_not_block_the_poll),
         cmocka_unit_test(a_later_call_can_be_cancelled_by_the_one_before),
         cmocka_unit_test(a_watch_tells_when_a_descriptor_is_readable),
+        cmocka_unit_test(a_watch_of_both_tells_what_is_selected_and_nothing_else),
+        cmocka_unit_test(the_end_of_the_peer_wakes_a_watch_that_only_writes),
         cmocka_unit_test(a_watch_on_no_descriptor_is_refused),
         cmocka_unit_test(signals_reach_the_loop),
         cmocka_unit_test(signal_that_cannot_be_caught_is_refused),
