@@ -6,8 +6,11 @@ Zones are declared first and signed once, in `Dns.start()`:
     dns.zone("dane.example").add("@ MX 10 mx", "mx A 198.51.100.5", "_25._tcp.mx TLSA 3 1 1 ...")
     dns.zone("broken.example").add("@ MX 10 mx", ...).break_signature("mx", "A")
     dns.zone("plain.example", security="insecure").add(...)
+
+and may be changed while the servers run, `dns.set("_mta-sts.d1.sts.example", "TXT", '"v=STSv1; id=2"')`.
 """
 
+import signal
 import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -46,9 +49,13 @@ class Zone:
     denial: str = "nsec"
     records: list[str] = field(default_factory=list)
     broken: list[tuple[str, str]] = field(default_factory=list)
+    negative_ttl: int = 60  # how long a denial may be remembered
+    serial: int = 1
 
     def add(self, *records: str) -> "Zone":
-        """Adds records in master-file syntax without TTL and class: "mx A 192.0.2.1"."""
+        """Adds records in master-file syntax without TTL and class: "mx A 192.0.2.1".
+
+        A TTL may stand before the type: "mx 1 A 192.0.2.1"."""
         self.records += records
         return self
 
@@ -73,7 +80,7 @@ class Zone:
         lines = [
             f"$ORIGIN {self.origin}",
             "$TTL 3600",
-            "@ IN SOA ns.infra.example. hostmaster.infra.example. 1 3600 600 86400 60",
+            f"@ IN SOA ns.infra.example. hostmaster.infra.example. {self.serial} 3600 600 86400 {self.negative_ttl}",
         ]
         for record in self.records:
             owner, rest = record.split(None, 1)
@@ -109,12 +116,42 @@ class Dns:
             f"ns-lame A {net.LAME_DNS}",
         )
 
-    def zone(self, name: str, security: str = "secure", denial: str = "nsec") -> Zone:
+    def zone(self, name: str, security: str = "secure", denial: str = "nsec", negative_ttl: int = 60) -> Zone:
         assert security in SECURITY and denial in DENIAL, (security, denial)
-        zone = Zone(name, security, denial)
+        zone = Zone(name, security, denial, negative_ttl=negative_ttl)
         assert zone.origin not in self._zones, f"zone {name} is declared twice"
         self._zones[zone.origin] = zone
         return zone
+
+    def set(self, name: str, rdtype: str, *data: str, ttl: int = 1, is_broken: bool = False) -> None:
+        """Replaces one record set while the servers run; without data it goes away. `is_broken` damages its signature,
+        in a signed zone. What resolvers remember they remember: zones that change need short TTLs."""
+        zone = self._zone_of(name)
+        owner = name.rstrip(".") + "."
+        zone.records = [record for record in zone.records
+                        if (zone.absolute(record.split(None, 1)[0]), _type_of(record)) != (owner, rdtype)]
+        zone.broken = [(o, t) for o, t in zone.broken if (zone.absolute(o), t) != (owner, rdtype)]
+        zone.add(*(f"{owner} {ttl} {rdtype} {value}" for value in data))
+        if is_broken:
+            zone.break_signature(owner, rdtype)
+        self.publish([zone])
+
+    def set_bogus(self, names: list[str], is_bogus: bool) -> None:
+        """Damages, or makes whole, every signature of these signed zones while the servers run."""
+        zones = [self._zone_of(name) for name in names]
+        for zone in zones:
+            assert zone.is_signed, f"{zone.name} is not signed"
+            zone.security = "bogus" if is_bogus else "secure"
+        self.publish(zones)
+
+    def publish(self, zones: list[Zone]) -> None:
+        """Serves these zones, below a TLD, as they are now."""
+        for zone in zones:
+            zone.serial += 1
+            self._write(zone)
+        self._leaf_server.process.send_signal(signal.SIGHUP)
+        for zone in zones:
+            wait_until(lambda: _serial(net.LEAF_DNS, zone.origin) == zone.serial, 10, f"zone {zone.name} to be served")
 
     def start(self) -> None:
         self._delegate()
@@ -125,7 +162,7 @@ class Dns:
         self._write_client_files()
         self._serve(net.ROOT_DNS, [self._zones["."]])
         self._serve(net.TLD_DNS, self._tlds())
-        self._serve(net.LEAF_DNS, self._leaves())
+        self._leaf_server = self._serve(net.LEAF_DNS, self._leaves())
         self._serve(net.LAME_DNS, [])
         self._start_resolver()
 
@@ -142,8 +179,12 @@ class Dns:
         return [z for z in self._zones.values() if z.origin.count(".") > 1]
 
     def _parent(self, zone: Zone) -> Zone:
-        labels = zone.origin.rstrip(".").split(".")
-        for cut in range(1, len(labels)):
+        return self._zone_of(zone.origin.split(".", 1)[1])
+
+    def _zone_of(self, name: str) -> Zone:
+        """The zone that holds a name."""
+        labels = name.rstrip(".").split(".")
+        for cut in range(len(labels)):
             candidate = ".".join(labels[cut:]) + "."
             if candidate in self._zones:
                 return self._zones[candidate]
@@ -187,11 +228,11 @@ class Dns:
     def _write(self, zone: Zone) -> None:
         if not zone.is_served:
             return
-        for child in self._zones.values():
-            if child.is_signed and child.origin != "." and self._parent(child) is zone:
-                zone.add(f"{child.origin} DS {self._ds(child)}")
+        delegations = "".join(
+            f"{child.origin} IN DS {self._ds(child)}\n" for child in self._zones.values()
+            if child.is_signed and child.origin != "." and self._parent(child) is zone)
         path = self._file(zone)
-        path.write_text(zone.text())
+        path.write_text(zone.text() + delegations)
         if zone.is_signed:
             self._sign(zone, path)
 
@@ -232,9 +273,9 @@ class Dns:
                          f"ns-root.infra.example. 3600000 A {net.ROOT_DNS}\n")
         self.unbound_config.write_text(
             f'server:\n    root-hints: "{hints}"\n    do-not-query-localhost: no\n'
-            "    do-ip6: no\n    aggressive-nsec: no\n    target-fetch-policy: \"0 0 0 0 0\"\n")
+            "    do-ip6: no\n    aggressive-nsec: no\n    val-bogus-ttl: 1\n    target-fetch-policy: \"0 0 0 0 0\"\n")
 
-    def _serve(self, address: str, zones: list[Zone]) -> None:
+    def _serve(self, address: str, zones: list[Zone]) -> Daemon:
         name = f"nsd-{address}"
         config = self.directory / f"{name}.conf"
         config.write_text(
@@ -245,8 +286,10 @@ class Dns:
             + "".join(f'zone:\n  name: "{z.origin}"\n  zonefile: "{self._file(z).name}"\n'
                       for z in zones if z.is_served))
         _run("nsd-checkconf", str(config))
-        self._daemons.append(Daemon(["nsd", "-d", "-c", str(config)], self.directory / f"{name}.log"))
+        server = Daemon(["nsd", "-d", "-c", str(config)], self.directory / f"{name}.log")
+        self._daemons.append(server)
         wait_until(lambda: _answers(address, "."), 10, f"NSD on {address}")
+        return server
 
     def _start_resolver(self) -> None:
         """A validating unbound for libc: the second opinion (posttls-finger) asks it."""
@@ -268,6 +311,21 @@ def _answers(address: str, name: str) -> bool:
         return True
     except (OSError, dns.exception.Timeout):
         return False
+
+
+def _serial(address: str, origin: str) -> int:
+    """The serial number of the zone that is served, 0 when there is no answer."""
+    try:
+        answer = dns.query.udp(dns.message.make_query(origin, "SOA"), address, timeout=0.5).answer
+        return answer[0][0].serial if answer else 0
+    except (OSError, dns.exception.Timeout):
+        return 0
+
+
+def _type_of(record: str) -> str:
+    """The type in "owner TYPE data" or "owner TTL TYPE data"."""
+    fields = record.split()
+    return fields[2] if fields[1].isdigit() else fields[1]
 
 
 def _flip(signature: str) -> str:
