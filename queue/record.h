@@ -9,6 +9,7 @@
 #include "queue/account.h"
 #include "queue/due.h"
 #include "queue/message.h"
+#include "queue/policy.h"
 
 #define RECORD_VERSION 1
 /* Longer texts (only evidence could be) are cut. */
@@ -42,6 +43,10 @@ NODISCARD bool record_get_account(struct slice in, struct queue_account *a);
 /* A list of addresses. The walk ends when visit returns false; false: damaged. */
 void record_put_list(struct buffer *out, char (*list)[ADDRESS_SIZE], size_t count);
 NODISCARD bool record_get_list(struct slice in, char (**list)[ADDRESS_SIZE], size_t *count);
+
+/* Learnt things. False: damaged, nothing to clear. */
+void record_put_policy(struct buffer *out, const struct queue_policy *p);
+NODISCARD bool record_get_policy(struct slice in, struct queue_policy *p);
 
 #define KEY_ID_SIZE 8
 #define KEY_PART_SIZE 12

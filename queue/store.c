@@ -22,6 +22,7 @@ static const char *const table_names[TABLE_COUNT] = {
     [TABLE_RECIPIENT] = "recipient", [TABLE_PARTIAL] = "partial",       [TABLE_DUE] = "due",
     [TABLE_NOTICE] = "notice",       [TABLE_NOTICE_DUE] = "notice_due", [TABLE_HELD] = "held",
     [TABLE_ACCOUNT] = "account",     [TABLE_ALIAS] = "alias",           [TABLE_FORWARD] = "forward",
+    [TABLE_POLICY] = "policy",
 };
 
 struct txn {
@@ -320,15 +321,21 @@ void store_view_end(struct txn *t)
     pthread_mutex_unlock(&s->lock);
 }
 
+uint64_t store_table_used(struct txn *t, enum table table)
+{
+    MDB_stat stat;
+    if (mdb_stat(t->mdb, t->store->tables[table], &stat) != 0)
+        return 0;
+    return (stat.ms_branch_pages + stat.ms_leaf_pages + stat.ms_overflow_pages) *
+           t->store->page_size;
+}
+
 uint64_t store_used(struct txn *t)
 {
-    uint64_t pages = 0;
-    for (unsigned i = 0; i < TABLE_COUNT; i++) {
-        MDB_stat stat;
-        if (mdb_stat(t->mdb, t->store->tables[i], &stat) == 0)
-            pages += stat.ms_branch_pages + stat.ms_leaf_pages + stat.ms_overflow_pages;
-    }
-    return pages * t->store->page_size;
+    uint64_t bytes = 0;
+    for (unsigned i = 0; i < TABLE_COUNT; i++)
+        bytes += store_table_used(t, (enum table)i);
+    return bytes;
 }
 
 int store_get(struct txn *t, enum table table, struct slice key, struct slice *value)

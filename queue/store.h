@@ -23,6 +23,7 @@ enum table {
     TABLE_ACCOUNT,    /* address key -> account record */
     TABLE_ALIAS,      /* address key -> address key of the account */
     TABLE_FORWARD,    /* address key of the owner -> list of targets */
+    TABLE_POLICY,     /* policy domain -> MTA-STS policy record */
     TABLE_COUNT,
 };
 
@@ -51,6 +52,7 @@ struct txn *store_view(struct store *s); /* NULL: the store is broken */
 void store_view_end(struct txn *t);
 /* Bytes in pages that hold something. */
 uint64_t store_used(struct txn *t);
+uint64_t store_table_used(struct txn *t, enum table table); /* of these, those of one table */
 
 NODISCARD int store_get(struct txn *t, enum table table, struct slice key, struct slice *value);
 NODISCARD int store_put(struct txn *t, enum table table, struct slice key, struct slice value);
