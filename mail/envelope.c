@@ -41,6 +41,10 @@ const char *exemption_name(enum exemption e)
         return "release";
     case EXEMPTION_RELEASE_FORCE:
         return "release-force";
+    case EXEMPTION_EXCEPTION:
+        return "exception";
+    case EXEMPTION_DRY_RUN:
+        return "dry-run";
     }
     panic("exemption_name: %d", (int)e);
 }

@@ -25,9 +25,13 @@ enum exemption {
     EXEMPTION_TLS_REQUIRED_NO = 3, /* also lifts DANE and MTA-STS (RFC 8689 section 5) */
     EXEMPTION_RELEASE = 4,
     EXEMPTION_RELEASE_FORCE = 5, /* as TLS-Required: No */
+    EXEMPTION_EXCEPTION = 6,     /* set by the administrator for user and recipient domain */
+    EXEMPTION_DRY_RUN = 7,       /* the flag is only tried out: what it would stop is listed */
 };
+#define EXEMPTION_LAST EXEMPTION_DRY_RUN      /* for whoever bounds a stored value */
 const char *exemption_name(enum exemption e); /* "", "auto-reply", "forward", "tls-required-no",
-                                                 "release", "release-force" */
+                                                 "release", "release-force", "exception", "dry-run"
+                                               */
 
 /* How a message came to us. Stored; values never change. */
 enum origin {
@@ -53,7 +57,7 @@ struct envelope {
     char *envid;
     enum ret ret;
     bool content_8bit; /* decided by content, not by BODY= */
-    bool requiretls;   /* kept for REQUIRETLS; set by nobody before it is offered */
+    bool requiretls;   /* MAIL FROM said REQUIRETLS (RFC 8689): binds every recipient */
     bool is_redacted;  /* a notice about a message under a requirement: see GUARANTEE.md section 4
                         * (sent over TLS if possible and never stopped) */
     uint64_t size;     /* octets of content */

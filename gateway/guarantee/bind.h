@@ -14,6 +14,7 @@ struct guarantee_user {
     char address[ADDRESS_SIZE]; /* the account's own address, whichever alias was looked up */
     enum level level;           /* as it stands now, --for and default_level already applied */
     bool is_locked;             /* the user may not lower it */
+    bool is_dry_run;            /* the flag is only tried out: it counts as off */
 };
 
 /* How the accounts are asked. Functions must not block for long; they are called while the session
@@ -24,6 +25,9 @@ struct guarantee_directory {
     bool (*find_user)(void *context, const struct address *address, struct guarantee_user *out);
     /* Was (owner, target) set with `forward add`? `owner` is the account's address. */
     bool (*has_forward)(void *context, const char *owner, const struct address *target);
+    /* Has the administrator set an exception, not expired, for this owner and the recipient's
+     * domain? NULL: there are none. */
+    bool (*has_exception)(void *context, const char *owner, const struct address *recipient);
 };
 
 struct guarantee_message {
@@ -36,7 +40,7 @@ struct guarantee_message {
 
 struct guarantee_binding {
     enum level level;         /* of the flag that binds, before the exemption */
-    enum exemption exemption; /* NONE, AUTO_REPLY, FORWARD or TLS_REQUIRED_NO */
+    enum exemption exemption; /* NONE, AUTO_REPLY, FORWARD, TLS_REQUIRED_NO, EXCEPTION, DRY_RUN */
     char owner[ADDRESS_SIZE]; /* whose flag it is; "" when no user was found */
 };
 

@@ -29,8 +29,9 @@ struct guarantee_requirement {
     enum guarantee_policy policy; /* of the recipient's domain */
     enum guarantee_policy route;  /* the route's tls key; MAY where there is no route */
     bool requiretls;              /* RFC 8689 */
-    bool ignores_promises; /* TLS-Required: No, or release --force: DANE (and MTA-STS) failures do
+    bool ignores_promises; /* TLS-Required: No, or release --force: DANE and MTA-STS failures do
                               not count */
+    bool ignores_memory;   /* released, or TLS-Required: No: that TLS was there before binds not */
 };
 /* The requirement of a stored recipient: applies the exemption to the flag. */
 struct guarantee_requirement guarantee_required(enum level level, enum exemption exemption,
@@ -46,6 +47,19 @@ enum guarantee_tlsa {
     GUARANTEE_TLSA_USABLE,
     GUARANTEE_TLSA_UNUSABLE, /* published, all unusable: TLS required, unauthenticated */
     GUARANTEE_TLSA_ERROR,    /* look-up failed, timed out or bogus */
+};
+
+/* What the recipient domain's MTA-STS policy says of one host (section 6). It binds hosts without
+ * usable TLSA records; that a host is listed makes its name authentic wherever it counts. */
+enum guarantee_sts {
+    GUARANTEE_STS_NONE,      /* no policy in force, or none applies (named host, literal) */
+    GUARANTEE_STS_TESTING,   /* report only: as NONE for every verdict */
+    GUARANTEE_STS_COVERS,    /* enforced, and it lists the host */
+    GUARANTEE_STS_EXCLUDES,  /* enforced, and it does not list the host */
+    GUARANTEE_STS_UNKNOWN,   /* none is cached and what kept us from it may pass (TXT failed or
+                                bogus, timeout, 5xx) */
+    GUARANTEE_STS_OUR_FAULT, /* none is cached and a fault of our own kept us from it: defers where
+                                the policy is needed, without patience; elsewhere as UNKNOWN */
 };
 
 /* How far contact with the host came. */
@@ -96,6 +110,9 @@ struct guarantee_host {
     bool is_local_route; /* named route and the connected address is loopback or a Unix socket:
                             every requirement counts as met */
     enum guarantee_tlsa tlsa;
+    enum guarantee_sts sts;
+    const char *sts_domain; /* whose policy, for the words; NULL or "": "the recipient's domain" */
+    const char *sts_detail; /* why UNKNOWN or OUR_FAULT; NULL or "" when nothing is to be said */
     enum guarantee_contact contact;
     enum guarantee_tls tls;
     const char *keywords; /* EHLO keywords offered before TLS, "" when none: evidence */
@@ -107,12 +124,19 @@ struct guarantee_host {
         is_pkix_valid; /* WebPKI chain and name valid for the MX host name or the next-hop domain */
     bool is_pkix_for_domain; /* that name is the next-hop domain: counts for `verify` after an
                               * insecure MX look-up too, where the host name may be an attacker's */
+    bool is_pkix_for_host; /* that name is (also) the MX host name itself: what MTA-STS asks for */
     bool is_smarthost; /* reached by route "*": level verified passes only where the mail goes on
                           with REQUIRETLS */
     bool offers_requiretls;        /* in the EHLO after TLS */
     const char *certificate_error; /* OpenSSL's words where a verification failed, else "" */
     struct outcome cause; /* the words for contact and tls facts that need some (the reply, the
                              alert, the errno); status 0 when unset */
+    /* What is remembered of the host. No remembered fact ever permits. */
+    int64_t tls_seen_at;    /* wall clock second of the last of many looks with TLS; 0: nothing such
+                               is remembered. Words only ("downgrade") */
+    unsigned tls_looks;     /* how many looks these were, for the words; 0: not said */
+    bool is_tls_remembered; /* delivery.remember_tls applies: without a demand the mail is deferred
+                               rather than sent in clear. Policy or route none is not bound */
     enum guarantee_answer answer;
     struct outcome reply; /* when answer is not NONE */
 };
@@ -186,10 +210,12 @@ struct guarantee_attempt {
     const struct guarantee_host
         *hosts; /* in the order tried; hosts not tried because one decided are left out */
     size_t count;
-    int64_t trouble_since; /* seconds; stored with the recipient: since when passing trouble has
-                              been its result on end; 0: was not */
-    int64_t now;           /* seconds */
-    int64_t patience;      /* seconds */
+    int64_t trouble_since;    /* seconds; stored with the recipient: since when passing trouble has
+                                 been its result on end; 0: was not */
+    int64_t now;              /* seconds */
+    int64_t patience;         /* seconds */
+    bool are_stops_suspended; /* the breaker: so many destinations lost TLS at once that the fault
+                                 is ours; a stop becomes a deferral, trouble_since is kept */
 };
 
 enum guarantee_decision {
@@ -212,6 +238,9 @@ struct guarantee_conclusion {
                          is the cause */
     bool is_release_refused; /* STOP: policy or REQUIRETLS is the cause (also without the flag, and
                                 with --force, it would stop) */
+    bool is_downgrade;       /* STOP, or DEFER for want of TLS: the host whose outcome this is has
+                                tls_seen_at, and TLS could not be had of it now */
+    bool is_suspended;       /* DEFER in place of a STOP, as stops are suspended */
 };
 
 struct guarantee_conclusion guarantee_conclude(const struct guarantee_requirement *r,

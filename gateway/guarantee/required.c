@@ -38,19 +38,25 @@ struct guarantee_requirement guarantee_required(enum level level, enum exemption
         return r;
     case EXEMPTION_AUTO_REPLY:
     case EXEMPTION_FORWARD:
+    case EXEMPTION_EXCEPTION:
+    case EXEMPTION_DRY_RUN:
+        r.level = LEVEL_OFF;
+        return r;
     case EXEMPTION_RELEASE:
         r.level = LEVEL_OFF;
+        r.ignores_memory = true;
         return r;
     case EXEMPTION_TLS_REQUIRED_NO:
         /* REQUIRETLS wins over the field, which then says nothing (RFC 8689 section 4.1). */
         if (requiretls)
             return r;
         r.level = LEVEL_OFF;
-        r.ignores_promises = true;
+        r.ignores_promises = r.ignores_memory = true;
         return r;
     case EXEMPTION_RELEASE_FORCE:
         r.level = LEVEL_OFF;
         r.ignores_promises = !requiretls;
+        r.ignores_memory = true;
         return r;
     }
     panic("guarantee_required: exemption %d", (int)exemption);

@@ -59,6 +59,8 @@ static void names_are_the_pinned_ones(void **state)
     assert_string_equal(exemption_name(EXEMPTION_TLS_REQUIRED_NO), "tls-required-no");
     assert_string_equal(exemption_name(EXEMPTION_RELEASE), "release");
     assert_string_equal(exemption_name(EXEMPTION_RELEASE_FORCE), "release-force");
+    assert_string_equal(exemption_name(EXEMPTION_EXCEPTION), "exception");
+    assert_string_equal(exemption_name(EXEMPTION_DRY_RUN), "dry-run");
 }
 
 int main(void)
