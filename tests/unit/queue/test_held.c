@@ -286,8 +286,8 @@ static void held_mail_expires_once_its_notice_is_made(void **state)
     assert_int_equal(desk.event_count, 2);
     assert_string_equal(desk.last_event, "held-expired");
 
-    struct queue_reported reported[] = {{0, QUEUE_REPORT_FAILURE, 2000},
-                                        {1, QUEUE_REPORT_FAILURE, 2000}};
+    struct queue_reported reported[] = {{0, QUEUE_REPORT_FAILURE, 2000, 0},
+                                        {1, QUEUE_REPORT_FAILURE, 2000, 0}};
     struct desk_answer made = {0};
     queue_notices_commit(desk.q, unreported, reported, 2, NULL, 0, &desk.poster, desk_done, &made);
     assert_int_equal(desk_wait(&desk, &made), 0);
