@@ -27,6 +27,8 @@ const char *dns_type_name(enum dns_type type)
         return "CNAME";
     case DNS_TYPE_MX:
         return "MX";
+    case DNS_TYPE_TXT:
+        return "TXT";
     case DNS_TYPE_AAAA:
         return "AAAA";
     case DNS_TYPE_TLSA:

@@ -1,7 +1,7 @@
 /* answer.h - one question to DNS and its answer as plain values, and how a look-up asks.
  *
- * The look-ups of mx.h and host.h decide; whoever stands behind struct dns_asker fetches: the
- * resolver in the product, a table in tests. Home loop only. */
+ * The look-ups of mx.h, host.h and txt.h decide; whoever stands behind struct dns_asker fetches:
+ * the resolver in the product, a table in tests. Home loop only. */
 #ifndef GATEWAY_DNS_ANSWER_H
 #define GATEWAY_DNS_ANSWER_H
 
@@ -12,6 +12,7 @@ enum dns_type {
     DNS_TYPE_A = 1,
     DNS_TYPE_CNAME = 5,
     DNS_TYPE_MX = 15,
+    DNS_TYPE_TXT = 16,
     DNS_TYPE_AAAA = 28,
     DNS_TYPE_TLSA = 52,
 };

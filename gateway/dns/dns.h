@@ -1,16 +1,17 @@
-/* dns.h - MX hosts, addresses and TLSA records, each with what DNSSEC says of it (GUARANTEE.md
- * section 5).
+/* dns.h - MX hosts, addresses, TLSA records and texts, each with what DNSSEC says of it
+ * (GUARANTEE.md section 5).
  *
  * The one door to libunbound, which validates itself. One resolver for the process: made and freed
  * on its home loop, asked from any loop's thread; answers come on the asker's loop. A question is
  * given up after 20 s; a look-up is up to four of them in a row, and the control question. At most
- * 100 MX hosts and 50 addresses of a host are kept (detail says so). */
+ * 100 MX hosts, 50 addresses of a host and 64 texts are kept (detail says so). */
 #ifndef GATEWAY_DNS_DNS_H
 #define GATEWAY_DNS_DNS_H
 
 #include "gateway/net/address.h"
 #include "gateway/net/loop.h"
 #include "mail/event.h"
+#include "mail/slice.h"
 
 struct dns; /* opaque */
 
@@ -102,9 +103,23 @@ struct dns_host {
     int64_t expires_at; /* wall clock seconds: the shortest TTL of all that this says */
 };
 /* Looks up A and AAAA (as ip_version says: 4, 6, or 0 for both), the alias rule, and TLSA of
- * _port._tcp (section 5, all of it). */
+ * _port._tcp (section 5, all of it). Port 0 asks for the addresses alone: tlsa is NONE, and the
+ * port of the addresses 0. */
 NODISCARD struct dns_question *
 dns_find_host(struct dns *d, struct loop *l, const char *host, uint16_t port, int ip_version,
               void (*found)(void *context, const struct dns_host *host), void *context);
+
+/* The TXT records of a name. */
+struct dns_txt {
+    enum dns_status status;
+    enum dns_security security; /* of data or denial */
+    char detail[200];           /* what went wrong, "" */
+    int64_t expires_at;         /* wall clock seconds: end of the TTL */
+    size_t count;
+    struct slice *texts; /* one of each record, its strings joined; may hold any octet */
+};
+NODISCARD struct dns_question *dns_find_txt(struct dns *d, struct loop *l, const char *name,
+                                            void (*found)(void *context, const struct dns_txt *txt),
+                                            void *context);
 
 #endif

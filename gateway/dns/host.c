@@ -174,6 +174,8 @@ static enum host_state addresses_answer(struct host_lookup *l, const struct dns_
         return HOST_DONE;
     }
     join_addresses(l);
+    if (l->port == 0)
+        return HOST_DONE;
     if (l->host.is_address_secure)
         return HOST_EXPANDED;
     /* Never a TLSA question below insecure addresses: some servers answer it with SERVFAIL, and no

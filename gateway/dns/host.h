@@ -4,6 +4,7 @@
  *               +--> ALIAS -----> UNEXPANDED --> done     not secure, but the name is an alias
  *               +--> done                                 no addresses, or nothing secure leads
  * there
+ *               +--> done                                 port 0: nobody wants TLSA
  *
  * EXPANDED is skipped to the end by usable or unusable records, by failure, and where the name is
  * no alias. No I/O of its own: it asks through struct dns_asker. Home loop only. */

@@ -110,6 +110,23 @@ bool dns_read_tlsa(struct slice rdata, struct dns_tlsa_record *out)
     return true;
 }
 
+bool dns_read_txt(struct slice rdata, char *out, size_t *len)
+{
+    size_t at = 0;
+    *len = 0;
+    if (rdata.len == 0)
+        return false;
+    while (at < rdata.len) {
+        size_t string_len = octet(rdata, at++);
+        if (string_len > rdata.len - at)
+            return false;
+        memcpy(out + *len, rdata.data + at, string_len);
+        *len += string_len;
+        at += string_len;
+    }
+    return true;
+}
+
 bool dns_fold_name(struct slice text, char out[DOMAIN_SIZE])
 {
     if (text.len > 1 && text.data[text.len - 1] == '.')

@@ -21,6 +21,10 @@ NODISCARD bool dns_read_aaaa(struct slice rdata, struct net_address *out);
  * whether the record is usable, see tlsa.h. */
 NODISCARD bool dns_read_tlsa(struct slice rdata, struct dns_tlsa_record *out);
 
+/* TXT: the strings of the record joined into out[rdata.len] (RFC 1035 3.3.14), any octet. False: a
+ * string runs over the end, or there is none. */
+NODISCARD bool dns_read_txt(struct slice rdata, char *out, size_t *len);
+
 /* A name in text, as libunbound writes it ("Mx.Example.", odd bytes escaped), in the form we keep:
  * lower case, no trailing dot. False: does not fit. */
 NODISCARD bool dns_fold_name(struct slice text, char out[DOMAIN_SIZE]);

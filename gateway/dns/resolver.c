@@ -17,6 +17,7 @@
 #include "gateway/dns/host.h"
 #include "gateway/dns/message.h"
 #include "gateway/dns/mx.h"
+#include "gateway/dns/txt.h"
 #include "mail/date.h"
 
 #define GIVE_UP_MS 20000
@@ -55,10 +56,12 @@ struct dns_question {
     /* Set is the one that was asked for. */
     void (*found_mx)(void *context, const struct dns_mx *mx);
     void (*found_host)(void *context, const struct dns_host *host);
+    void (*found_txt)(void *context, const struct dns_txt *txt);
     void *context;
     union {
         struct mx_lookup mx;
         struct host_lookup host;
+        struct txt_lookup txt;
     };
 };
 TAILQ_HEAD(questions, dns_question);
@@ -296,14 +299,21 @@ static void library_is_readable(void *context)
 
 /* --- look-ups --- */
 
+static void clear_lookup(struct dns_question *q)
+{
+    if (q->found_mx)
+        mx_lookup_clear(&q->mx);
+    else if (q->found_host)
+        host_lookup_clear(&q->host);
+    else
+        txt_lookup_clear(&q->txt);
+}
+
 static void question_unref(struct dns_question *q)
 {
     if (atomic_fetch_sub(&q->refs, 1) != 1)
         return;
-    if (q->found_mx)
-        mx_lookup_clear(&q->mx);
-    else
-        host_lookup_clear(&q->host);
+    clear_lookup(q);
     free(q);
 }
 
@@ -314,8 +324,10 @@ static void deliver(void *argument)
     if (atomic_load(&q->state) != QUESTION_CANCELLED) {
         if (q->found_mx)
             q->found_mx(q->context, &q->mx.mx);
-        else
+        else if (q->found_host)
             q->found_host(q->context, &q->host.host);
+        else
+            q->found_txt(q->context, &q->txt.txt);
     }
     question_unref(q);
 }
@@ -345,19 +357,29 @@ static void host_done(void *context, struct host_lookup *lookup)
     send_result(q);
 }
 
+static void txt_done(void *context, struct txt_lookup *lookup)
+{
+    struct dns_question *q = context;
+    (void)lookup;
+    TAILQ_REMOVE(&q->dns->questions, q, entry);
+    send_result(q);
+}
+
 /* Home loop, the resolver going or gone: the asker is told that it is nobody's fault but ours. */
 static void end_stopped(struct dns_question *q)
 {
     static const char why[] = "the resolver was stopped";
+    clear_lookup(q);
     if (q->found_mx) {
-        mx_lookup_clear(&q->mx);
         q->mx.mx = (struct dns_mx){.status = DNS_OUR_FAULT};
         snprintf(q->mx.mx.detail, sizeof q->mx.mx.detail, "%s", why);
-    } else {
-        host_lookup_clear(&q->host);
+    } else if (q->found_host) {
         q->host.host = (struct dns_host){.status = DNS_OUR_FAULT};
         snprintf(q->host.host.detail, sizeof q->host.host.detail, "%s", why);
         snprintf(q->host.host.tlsa_base, sizeof q->host.host.tlsa_base, "%s", q->name);
+    } else {
+        q->txt.txt = (struct dns_txt){.status = DNS_OUR_FAULT};
+        snprintf(q->txt.txt.detail, sizeof q->txt.txt.detail, "%s", why);
     }
     send_result(q);
 }
@@ -374,6 +396,8 @@ static void start(void *argument)
         TAILQ_INSERT_TAIL(&d->questions, q, entry);
         if (q->found_mx)
             mx_lookup_start(&q->mx, &d->asker, q->name, mx_done, q);
+        else if (q->found_txt)
+            txt_lookup_start(&q->txt, &d->asker, q->name, txt_done, q);
         else
             host_lookup_start(&q->host, &d->asker, q->name, q->port, q->ip_version, host_done, q);
     }
@@ -413,6 +437,16 @@ struct dns_question *dns_find_host(struct dns *d, struct loop *l, const char *ho
     q->port = port;
     q->ip_version = ip_version;
     q->found_host = found;
+    loop_post(d->home, start, q);
+    return q;
+}
+
+struct dns_question *dns_find_txt(struct dns *d, struct loop *l, const char *name,
+                                  void (*found)(void *context, const struct dns_txt *txt),
+                                  void *context)
+{
+    struct dns_question *q = question_new(d, l, name, context);
+    q->found_txt = found;
     loop_post(d->home, start, q);
     return q;
 }

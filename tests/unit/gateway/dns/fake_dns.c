@@ -81,6 +81,17 @@ static size_t write_record(enum dns_type type, const char *text, char *out)
     }
     case DNS_TYPE_CNAME:
         return write_name(text, out);
+    case DNS_TYPE_TXT: {
+        size_t used = 0;
+        struct slice rest = slice_of(text);
+        struct slice string;
+        while (slice_cut(&rest, '|', &string)) {
+            out[used++] = (char)string.len;
+            memcpy(out + used, string.data, string.len);
+            used += string.len;
+        }
+        return used;
+    }
     }
     panic("fake dns: no such type");
 }

@@ -8,7 +8,8 @@
 #define FAKE_TTL 300     /* of answers whose ttl is 0 */
 
 /* One answer of the table. Records in text: "192.0.2.1", "2001:db8::1", "10 mx.example", "3 1 1 32"
- * for TLSA with 32 octets of data, "hex:0a" for any rdata. */
+ * for TLSA with 32 octets of data, "one|two" for the strings of a TXT record, "hex:0a" for any
+ * rdata. */
 struct fake_answer {
     const char *name;
     enum dns_type type;

@@ -396,19 +396,42 @@ static void every_state_has_a_name(void **state)
         assert_non_null(host_state_name((enum host_state)i));
 }
 
+static void port_0_asks_for_the_addresses_alone(void **state)
+{
+    (void)state;
+    static const struct fake_answer answers[] = {
+        {.name = "mx.example", .type = DNS_TYPE_AAAA, .status = DNS_NODATA},
+        {.name = "mx.example", .type = DNS_TYPE_A, .canonical = "other.example", V4},
+    };
+    struct fake_dns dns;
+    struct host_lookup lookup;
+    unsigned done_count = 0;
+    fake_dns_init(&dns, answers, COUNT_OF(answers));
+    host_lookup_start(&lookup, &dns.asker, "mx.example", 0, 0, done, &done_count);
+    fake_dns_pump(&dns);
+    assert_int_equal(done_count, 1);
+    assert_string_equal(dns.asked, "AAAA mx.example, A mx.example");
+    assert_int_equal(lookup.host.status, DNS_DATA);
+    assert_int_equal(lookup.host.address_count, 1);
+    assert_int_equal(lookup.host.addresses[0].port, 0);
+    assert_int_equal(lookup.host.tlsa, DNS_TLSA_NONE);
+    host_lookup_clear(&lookup);
+}
+
 int main(void)
 {
     static struct host_case copies[COUNT_OF(cases)];
-    struct CMUnitTest tests[COUNT_OF(cases) + 5] = {
+    struct CMUnitTest tests[COUNT_OF(cases) + 6] = {
         cmocka_unit_test(one_ip_version_asks_that_family_alone),
         cmocka_unit_test(the_port_is_part_of_the_tlsa_name),
         cmocka_unit_test(insecure_tlsa_records_are_told),
         cmocka_unit_test(of_hundreds_of_addresses_fifty_count),
         cmocka_unit_test(every_state_has_a_name),
+        cmocka_unit_test(port_0_asks_for_the_addresses_alone),
     };
     for (size_t i = 0; i < COUNT_OF(cases); i++) {
         copies[i] = cases[i];
-        tests[5 + i] = (struct CMUnitTest){cases[i].claim, look_up, NULL, NULL, &copies[i]};
+        tests[6 + i] = (struct CMUnitTest){cases[i].claim, look_up, NULL, NULL, &copies[i]};
     }
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -161,6 +161,32 @@ static void a_name_in_text_loses_case_and_its_last_dot(void **state)
     assert_false(dns_fold_name((struct slice){long_text, sizeof long_text}, name));
 }
 
+static void txt_rdata_is_strings_that_are_joined(void **state)
+{
+    (void)state;
+    char out[16];
+    size_t len;
+    assert_true(dns_read_txt(BYTES("\3one\0\3two"), out, &len));
+    assert_int_equal(len, 6);
+    assert_memory_equal(out, "onetwo", 6);
+    assert_true(dns_read_txt(BYTES("\2\0\377"), out, &len));
+    assert_int_equal(len, 2);
+    assert_memory_equal(out, "\0\377", 2);
+    assert_true(dns_read_txt(BYTES("\0"), out, &len));
+    assert_int_equal(len, 0);
+}
+
+static void txt_rdata_that_ends_inside_a_string_is_refused(void **state)
+{
+    (void)state;
+    char out[16];
+    size_t len;
+    assert_false(dns_read_txt(BYTES(""), out, &len));
+    assert_false(dns_read_txt(BYTES("\1"), out, &len));
+    assert_false(dns_read_txt(BYTES("\3one\4two"), out, &len));
+    assert_false(dns_read_txt(BYTES("\377one"), out, &len));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -173,6 +199,8 @@ int main(void)
         cmocka_unit_test(addresses_have_exactly_their_length),
         cmocka_unit_test(tlsa_rdata_has_three_octets_and_data_that_fits),
         cmocka_unit_test(a_name_in_text_loses_case_and_its_last_dot),
+        cmocka_unit_test(txt_rdata_is_strings_that_are_joined),
+        cmocka_unit_test(txt_rdata_that_ends_inside_a_string_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -93,6 +93,14 @@ static void found_host(void *context, const struct dns_host *host)
     snprintf(s->detail, sizeof s->detail, "%s", host->detail);
 }
 
+static void found_txt(void *context, const struct dns_txt *txt)
+{
+    struct scene *s = context;
+    s->found++;
+    s->status = txt->status;
+    snprintf(s->detail, sizeof s->detail, "%s", txt->detail);
+}
+
 static void stop(void *context)
 {
     struct scene *s = context;
@@ -114,9 +122,10 @@ static void freeing_tells_those_who_wait_that_it_is_our_fault(void **state)
     setup(&s);
     assert_non_null(dns_find_mx(s.dns, s.home, "example.org", found_mx, &s));
     assert_non_null(dns_find_host(s.dns, s.home, "mx.example.org", 25, 0, found_host, &s));
+    assert_non_null(dns_find_txt(s.dns, s.home, "_mta-sts.example.org", found_txt, &s));
     stop_in(&s, 100);
     loop_run(s.home);
-    assert_int_equal(s.found, 2);
+    assert_int_equal(s.found, 3);
     assert_int_equal(s.status, DNS_OUR_FAULT);
     assert_string_equal(s.detail, "the resolver was stopped");
     teardown(&s);
@@ -143,8 +152,10 @@ static void a_cancelled_look_up_never_calls_back(void **state)
     setup(&s);
     struct dns_question *early = dns_find_mx(s.dns, s.home, "example.org", found_mx, &s);
     struct dns_question *never = dns_find_host(s.dns, s.home, "x", 25, 0, found_host, &s);
+    struct dns_question *text = dns_find_txt(s.dns, s.home, "y", found_txt, &s);
     dns_cancel(early);
     dns_cancel(never);
+    dns_cancel(text);
     stop_in(&s, 50);
     loop_run(s.home);
     assert_int_equal(s.found, 0);
