@@ -15,18 +15,29 @@ void queue_account_clear(struct queue_account *a)
     *a = (struct queue_account){0};
 }
 
+struct queue_flag queue_account_flag(const struct queue_account *a, enum level default_level,
+                                     int64_t now)
+{
+    bool is_back = a->level_until != 0 && now >= a->level_until;
+    struct queue_flag flag = {.level = default_level,
+                              .since = is_back ? a->level_until : a->level_since};
+    if (is_back ? a->back_has_flag : a->has_flag) {
+        flag.level = is_back ? a->back_level : a->level;
+        flag.is_locked = is_back ? a->back_is_locked : a->is_locked;
+        flag.is_dry_run = is_back ? a->back_is_dry_run : a->is_dry_run;
+    }
+    return flag;
+}
+
 enum level queue_account_level(const struct queue_account *a, enum level default_level, int64_t now,
                                int64_t *since, bool *is_locked)
 {
-    bool is_back = a->level_until != 0 && now >= a->level_until;
-    bool has_flag = is_back ? a->back_has_flag : a->has_flag;
+    struct queue_flag flag = queue_account_flag(a, default_level, now);
     if (since)
-        *since = is_back ? a->level_until : a->level_since;
+        *since = flag.since;
     if (is_locked)
-        *is_locked = has_flag && (is_back ? a->back_is_locked : a->is_locked);
-    if (!has_flag)
-        return default_level;
-    return is_back ? a->back_level : a->level;
+        *is_locked = flag.is_locked;
+    return flag.level;
 }
 
 bool directory_key(const char *text, char out[ADDRESS_SIZE])

@@ -29,17 +29,30 @@ struct queue_account {
     bool has_flag;              /* false: guarantee.default_level applies */
     enum level level;           /* of the flag */
     bool is_locked;
+    bool is_dry_run;     /* the flag is tried out: its level is recorded, but does not bind */
     int64_t level_since; /* seconds; since when the present level holds */
     int64_t level_until; /* seconds; --for: then it returns to the next two; 0: stays */
     bool back_has_flag;
     enum level back_level;
     bool back_is_locked;
+    bool back_is_dry_run;
+    bool wants_receipts; /* is told how each of his messages was delivered */
     size_t alias_count;
     char (*aliases)[ADDRESS_SIZE]; /* owned; address_key form as given */
 };
 void queue_account_clear(struct queue_account *a);
-/* What applies at `now` (seconds): the flag, or what --for returns to, or default_level. *since: 0
- * when unknown. since and is_locked may be NULL. */
+/* The flag as it stands. */
+struct queue_flag {
+    enum level level;
+    int64_t since; /* seconds; 0: unknown */
+    bool is_locked;
+    bool is_dry_run; /* the level is to be recorded, but does not bind */
+};
+/* What applies at `now` (seconds): the flag, or what --for returns to, or default_level. */
+struct queue_flag queue_account_flag(const struct queue_account *a, enum level default_level,
+                                     int64_t now);
+/* The same in parts; since and is_locked may be NULL. In dry run the level does not bind: who
+ * decides about mail asks for the whole flag. */
 enum level queue_account_level(const struct queue_account *a, enum level default_level, int64_t now,
                                int64_t *since, bool *is_locked);
 

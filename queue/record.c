@@ -187,7 +187,24 @@ bool record_peek_recipient(struct slice in, struct record_peek *peek)
 
 /* Accounts. */
 
-enum { ACCOUNT_FLAG = 1, ACCOUNT_LOCKED = 2, ACCOUNT_BACK_FLAG = 4, ACCOUNT_BACK_LOCKED = 8 };
+enum {
+    ACCOUNT_FLAG = 1,
+    ACCOUNT_LOCKED = 2,
+    ACCOUNT_BACK_FLAG = 4,
+    ACCOUNT_BACK_LOCKED = 8,
+    ACCOUNT_DRY_RUN = 16,
+    ACCOUNT_BACK_DRY_RUN = 32,
+    ACCOUNT_RECEIPTS = 64,
+};
+
+static unsigned account_flags(const struct queue_account *a)
+{
+    return (a->has_flag ? ACCOUNT_FLAG : 0u) | (a->is_locked ? ACCOUNT_LOCKED : 0u) |
+           (a->back_has_flag ? ACCOUNT_BACK_FLAG : 0u) |
+           (a->back_is_locked ? ACCOUNT_BACK_LOCKED : 0u) | (a->is_dry_run ? ACCOUNT_DRY_RUN : 0u) |
+           (a->back_is_dry_run ? ACCOUNT_BACK_DRY_RUN : 0u) |
+           (a->wants_receipts ? ACCOUNT_RECEIPTS : 0u);
+}
 
 static void put_verifier(struct buffer *out, const struct queue_verifier *v)
 {
@@ -247,11 +264,7 @@ void record_put_account(struct buffer *out, const struct queue_account *a)
     put_verifier(out, &a->sha1);
     codec_put_text(out, a->language);
     codec_put_uint(out, (uint64_t)a->hold_back_ms, 8);
-    codec_put_uint(out,
-                   (a->has_flag ? ACCOUNT_FLAG : 0u) | (a->is_locked ? ACCOUNT_LOCKED : 0u) |
-                       (a->back_has_flag ? ACCOUNT_BACK_FLAG : 0u) |
-                       (a->back_is_locked ? ACCOUNT_BACK_LOCKED : 0u),
-                   1);
+    codec_put_uint(out, account_flags(a), 1);
     codec_put_uint(out, a->level, 1);
     codec_put_uint(out, a->back_level, 1);
     codec_put_uint(out, (uint64_t)a->level_since, 8);
@@ -268,11 +281,14 @@ bool record_get_account(struct slice in, struct queue_account *a)
     get_verifier(&from, &a->sha1);
     codec_get_array(&from, a->language, sizeof a->language);
     a->hold_back_ms = codec_get_time(&from);
-    unsigned flags = codec_get_small(&from, 1, 15);
+    unsigned flags = codec_get_small(&from, 1, 127);
     a->has_flag = flags & ACCOUNT_FLAG;
     a->is_locked = flags & ACCOUNT_LOCKED;
     a->back_has_flag = flags & ACCOUNT_BACK_FLAG;
     a->back_is_locked = flags & ACCOUNT_BACK_LOCKED;
+    a->is_dry_run = flags & ACCOUNT_DRY_RUN;
+    a->back_is_dry_run = flags & ACCOUNT_BACK_DRY_RUN;
+    a->wants_receipts = flags & ACCOUNT_RECEIPTS;
     a->level = (enum level)codec_get_small(&from, 1, LEVEL_VERIFIED);
     a->back_level = (enum level)codec_get_small(&from, 1, LEVEL_VERIFIED);
     a->level_since = codec_get_time(&from);

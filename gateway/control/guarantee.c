@@ -58,15 +58,18 @@ static void raise(struct queue_account *a, const struct flag *f, enum level defa
     bool had_flag = was_for_a_while ? a->back_has_flag : a->has_flag;
     enum level had_level = was_for_a_while ? a->back_level : a->level;
     bool was_locked = was_for_a_while ? a->back_is_locked : a->is_locked;
+    bool was_dry_run = was_for_a_while ? a->back_is_dry_run : a->is_dry_run;
     int64_t since;
     enum level present = queue_account_level(a, default_level, now, &since, NULL);
     a->has_flag = f->has_flag;
     a->level = f->level;
     a->is_locked = f->is_locked;
+    a->is_dry_run = false;
     a->level_until = 0;
     a->back_has_flag = false;
     a->back_level = LEVEL_OFF;
     a->back_is_locked = false;
+    a->back_is_dry_run = false;
     /* The same level once more began when it began. */
     bool is_same = since != 0 && f->has_flag && present == f->level;
     a->level_since = is_same ? since : now;
@@ -76,6 +79,7 @@ static void raise(struct queue_account *a, const struct flag *f, enum level defa
     a->back_has_flag = had_flag;
     a->back_level = had_level;
     a->back_is_locked = was_locked;
+    a->back_is_dry_run = was_dry_run;
 }
 
 static void flag_stored(void *context, int error)

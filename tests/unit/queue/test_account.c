@@ -285,9 +285,62 @@ static void the_level_returns_by_itself(void **state)
     assert_true(is_locked);
     a.back_has_flag = false;
     assert_int_equal(queue_account_level(&a, LEVEL_ENCRYPT, 200, NULL, NULL), LEVEL_ENCRYPT);
+    assert_false(queue_account_flag(&a, LEVEL_ENCRYPT, 200).is_locked);
     a.level_until = 0;
     a.has_flag = false;
     assert_int_equal(queue_account_level(&a, LEVEL_ENCRYPT, 200, &since, NULL), LEVEL_ENCRYPT);
+}
+
+static void a_dry_run_goes_with_its_flag(void **state)
+{
+    struct queue_account a = {.has_flag = true,
+                              .level = LEVEL_VERIFIED,
+                              .is_dry_run = true,
+                              .level_since = 100,
+                              .level_until = 200,
+                              .back_has_flag = true,
+                              .back_level = LEVEL_ENCRYPT};
+    struct queue_flag flag = queue_account_flag(&a, LEVEL_OFF, 199);
+    (void)state;
+    assert_int_equal(flag.level, LEVEL_VERIFIED);
+    assert_int_equal(flag.since, 100);
+    assert_true(flag.is_dry_run);
+    flag = queue_account_flag(&a, LEVEL_OFF, 200);
+    assert_int_equal(flag.level, LEVEL_ENCRYPT);
+    assert_false(flag.is_dry_run);
+    a.is_dry_run = false;
+    a.back_is_dry_run = true;
+    assert_false(queue_account_flag(&a, LEVEL_OFF, 199).is_dry_run);
+    assert_true(queue_account_flag(&a, LEVEL_OFF, 200).is_dry_run);
+    /* The default is nobody's flag and is not tried out. */
+    a.back_has_flag = false;
+    flag = queue_account_flag(&a, LEVEL_ENCRYPT, 200);
+    assert_int_equal(flag.level, LEVEL_ENCRYPT);
+    assert_false(flag.is_dry_run);
+}
+
+static void each_claim_of_an_account_is_stored_apart(void **state)
+{
+    (void)state;
+    for (unsigned i = 0; i < 7; i++) {
+        struct desk_answer answer = {0};
+        struct queue_account a = {.address = "alice@example.org",
+                                  .has_flag = i == 0,
+                                  .is_locked = i == 1,
+                                  .back_has_flag = i == 2,
+                                  .back_is_locked = i == 3,
+                                  .is_dry_run = i == 4,
+                                  .back_is_dry_run = i == 5,
+                                  .wants_receipts = i == 6};
+        queue_account_put(desk.q, &a, i == 0, &desk.poster, desk_done, &answer);
+        assert_int_equal(desk_wait(&desk, &answer), 0);
+        assert_int_equal(find("alice@example.org", &a), 0);
+        const bool got[] = {a.has_flag,   a.is_locked,       a.back_has_flag, a.back_is_locked,
+                            a.is_dry_run, a.back_is_dry_run, a.wants_receipts};
+        for (unsigned j = 0; j < COUNT_OF(got); j++)
+            assert_int_equal(got[j], i == j);
+        queue_account_clear(&a);
+    }
 }
 
 int main(void)
@@ -302,6 +355,8 @@ int main(void)
         TEST(what_can_not_be_read_is_neither_there_nor_missing),
         TEST(removing_an_account_removes_its_aliases_and_forwards),
         TEST(the_level_returns_by_itself),
+        TEST(a_dry_run_goes_with_its_flag),
+        TEST(each_claim_of_an_account_is_stored_apart),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
