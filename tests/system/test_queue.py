@@ -8,7 +8,7 @@ import pytest
 from lab.expect import expect_delivered
 from lab.laboratory import Lab
 from lab.process import wait_until
-from lab.rogue_mx import Act, Script
+from lab.rogue_mx import SILENCE, Act, Script
 from lab.sealpost import BUILD, Sealpost, Settings
 
 SLOW_RETRY = {"first": "10m", "max": "4h", "lifetime": "5d", "warn_after": "4h"}
@@ -145,6 +145,25 @@ def test_a_stop_on_the_wire_finishes_what_it_began(make_gateway, lab: Lab) -> No
     time.sleep(2)
     assert len(rogue.messages) == 1, "it was delivered once"
     assert gateway.queue() == []
+
+
+def test_lmtp_replies_read_before_the_end_of_the_grace_are_kept(make_gateway, lab: Lab) -> None:
+    """One recipient is answered, the other is not by the time the daemon must end: only that one is sent again."""
+    store = lab.rogue("203.0.113.26", Script(
+        is_lmtp=True, data_end={"bob": "250 2.0.0 ok", "eve": [SILENCE, "250 2.0.0 ok"]}))
+    gateway = make_gateway(Settings(
+        sections={"top": {"shutdown_grace": "1s"}},
+        routes={"lmtp.example": {"next_hop": "[203.0.113.26]:25", "protocol": "lmtp", "tls": "may"}}))
+    user = gateway.add_user()
+    queue_id = gateway.submit(user, ["bob@lmtp.example", "eve@lmtp.example"])
+    store.wait_for_message("eve@lmtp.example")  # noted before it is answered, and after bob's reply
+    assert not gateway.dispositions(queue_id), "the transaction is not over"
+    gateway.stop()
+    assert [event["to"] for event in gateway.dispositions(queue_id)] == ["bob@lmtp.example"]
+    gateway.start()
+    expect_delivered(gateway, queue_id, "eve@lmtp.example")
+    time.sleep(1)
+    assert [m.addresses[0].split("@")[0] for m in store.messages] == ["bob", "eve", "eve"]
 
 
 def test_a_second_daemon_on_the_same_state_is_refused(gateway: Sealpost) -> None:
