@@ -5,7 +5,7 @@ import time
 import pytest
 
 from lab import net
-from lab.expect import expect_deferred, expect_delivered, expect_failed
+from lab.expect import expect_deferred, expect_delivered, expect_failed, expect_stopped
 from lab.laboratory import Lab
 from lab.rogue_mx import CLOSE, Act, Script
 from lab.sealpost import Sealpost, Settings, make_message
@@ -183,6 +183,20 @@ def test_an_smtp_route_skips_the_mx_lookup(make_gateway, lab: Lab) -> None:
     recipient = unique(user, "tls.example")
     expect_delivered(gateway, gateway.submit(user, recipient), recipient)
     assert hop.messages[0].tls and not lab.postfix.messages_for(recipient)
+
+
+def test_a_connection_of_a_named_route_does_not_serve_the_smarthost(make_gateway, lab: Lab) -> None:
+    """The host satisfies level verified and its connection is kept; as the smarthost it still does not."""
+    hop = lab.fresh("dane")
+    rogue = lab.rogue(hop.addresses[0])
+    route = {"next_hop": f"[{hop.hosts[0]}]:25", "protocol": "smtp", "tls": "encrypt"}
+    gateway = make_gateway(Settings(sections={"top": {"workers": 1}}, routes={"named.example": route, "*": route}))
+    user = gateway.add_user(guarantee="verified")
+    event = expect_delivered(gateway, gateway.submit(user, "bob@named.example"), "bob@named.example")
+    assert event["verified"] == "dane" and not rogue.sessions[0].is_over
+    queue_id = gateway.submit(user, "bob@anywhere.example")
+    expect_stopped(gateway, user, queue_id, "bob@anywhere.example", "5.7.30", "smarthost")
+    assert [message.addresses for message in rogue.messages] == [["bob@named.example"]]
 
 
 # The dialogue.
