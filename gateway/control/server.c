@@ -261,6 +261,7 @@ static void data(void *context, struct slice bytes)
     bool fits = (a->request.len > 0 || buffer_reserve(&a->request, REQUEST_ROOM)) &&
                 buffer_append(&a->request, part);
     /* What was read into belongs to us while we run, and nobody else wipes it. */
+    /* NOLINTNEXTLINE(performance-no-int-to-ptr): the way around -Wcast-qual */
     explicit_bzero((void *)(uintptr_t)bytes.data, bytes.len);
     if (!fits) {
         say_and_close(a, "{\"error\":\"the request is too long\",\"exit\":1}\n");
