@@ -600,8 +600,6 @@ static void read_top(struct reading *r, cfg_t *root, enum config_use use)
     c->control_socket = xstrdup(text(root, "control_socket"));
     c->run_as = xstrdup(text(root, "run_as"));
     c->workers = (unsigned)number(root, "workers");
-    if (c->workers == 0)
-        c->workers = (unsigned)sysconf(_SC_NPROCESSORS_ONLN);
     c->shutdown_grace_ms = duration(root, "shutdown_grace");
     for (size_t i = 0; i < COUNT_OF(severities); i++)
         if (is_set_to(root, "log_level", severities[i]))

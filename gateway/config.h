@@ -14,7 +14,7 @@ struct config {
     char *state_directory; /* owned, as all texts here */
     char *control_socket;
     char *run_as;     /* "" stays */
-    unsigned workers; /* 0 was made the number of cores */
+    unsigned workers; /* as configured; 0: one for each core */
     int64_t shutdown_grace_ms;
     enum event_severity log_level;
     char *trust_anchor;

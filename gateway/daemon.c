@@ -62,6 +62,7 @@ struct gateway {
     struct control_server *control;
     struct reporter *reporter;
     struct worker *workers;
+    unsigned worker_count;
     unsigned running; /* workers that have not stopped */
     struct loop_signal *signals[3];
     bool is_stopping;
@@ -212,7 +213,7 @@ static unsigned count_connections(void *context)
 {
     struct gateway *g = context;
     unsigned count = submission_limits_connections(g->limits);
-    for (unsigned i = 0; i < g->config->workers; i++)
+    for (unsigned i = 0; i < g->worker_count; i++)
         count += atomic_load(&g->workers[i].connections);
     return count;
 }
@@ -247,7 +248,7 @@ static bool furnish(struct worker *w)
         .dns = g->dns,
         .settings = g->config->delivery,
         .share = w->index,
-        .shares = g->config->workers,
+        .shares = g->worker_count,
         .events = log_sink(),
     };
     struct submission_options s = {
@@ -356,8 +357,8 @@ static void apply(struct gateway *g, struct config *new, struct dns *dns)
     log_set_threshold(new->log_level);
     g->old_dns = g->dns;
     g->dns = dns;
-    g->releasing = new->workers;
-    for (unsigned i = 0; i < new->workers; i++) {
+    g->releasing = g->worker_count;
+    for (unsigned i = 0; i < g->worker_count; i++) {
         struct worker *w = &g->workers[i];
         w->new_submission = submission_settings_ref(new->submission);
         w->new_delivery = delivery_settings_ref(new->delivery);
@@ -409,7 +410,7 @@ static void end_loops(struct gateway *g)
     dns_free(g->dns);
     control_server_free(g->control);
     reporter_free(g->reporter);
-    for (unsigned i = 0; i < g->config->workers; i++)
+    for (unsigned i = 0; i < g->worker_count; i++)
         loop_stop(g->workers[i].loop);
 }
 
@@ -470,7 +471,7 @@ static void begin_stop(void *context)
     g->is_stopping = true;
     sd_notify(0, "STOPPING=1");
     EVENT(log_sink(), EVENT_INFO, "stopping", FIELD_NUMBER(KEY_COUNT, count_connections(g)));
-    for (unsigned i = 0; i < g->config->workers; i++)
+    for (unsigned i = 0; i < g->worker_count; i++)
         loop_post(g->workers[i].loop, stop_worker, &g->workers[i]);
 }
 
@@ -487,10 +488,17 @@ static bool handle_signals(struct gateway *g)
            complain("no resources for signals");
 }
 
+static unsigned count_cores(void)
+{
+    long count = sysconf(_SC_NPROCESSORS_ONLN);
+    return count > 0 ? (unsigned)count : 1;
+}
+
 static bool make_loops(struct gateway *g)
 {
-    g->workers = xalloc(g->config->workers * sizeof *g->workers);
-    for (unsigned i = 0; i < g->config->workers; i++) {
+    g->worker_count = g->config->workers > 0 ? g->config->workers : count_cores();
+    g->workers = xalloc(g->worker_count * sizeof *g->workers);
+    for (unsigned i = 0; i < g->worker_count; i++) {
         g->workers[i].gateway = g;
         g->workers[i].index = i;
         g->workers[i].loop = loop_new();
@@ -500,16 +508,21 @@ static bool make_loops(struct gateway *g)
     return true;
 }
 
+static bool make_resolver(struct gateway *g)
+{
+    g->dns = new_dns(g, g->config);
+    return g->dns;
+}
+
 /* The control socket answers before any listener accepts (INTERFACE.md). */
 static bool open_rooms(struct gateway *g)
 {
     struct control_facts facts = control_facts_of(g);
     struct loop *home = g->workers[0].loop;
     g->limits = submission_limits_new();
-    g->dns = new_dns(g, g->config);
-    if (!g->limits || !g->dns)
-        return false;
-    for (unsigned i = 0; i < g->config->workers; i++)
+    if (!g->limits)
+        return complain("no resources for the limits");
+    for (unsigned i = 0; i < g->worker_count; i++)
         if (!furnish(&g->workers[i]))
             return false;
     g->reporter = reporter_new(home, g->queue, g->config->delivery, log_sink());
@@ -519,7 +532,7 @@ static bool open_rooms(struct gateway *g)
 
 static bool open_doors(struct gateway *g)
 {
-    for (unsigned i = 0; i < g->config->workers; i++)
+    for (unsigned i = 0; i < g->worker_count; i++)
         if (!listen_on_all(&g->workers[i]))
             return false;
     return handle_signals(g);
@@ -527,7 +540,7 @@ static bool open_doors(struct gateway *g)
 
 static bool start_threads(struct gateway *g)
 {
-    for (unsigned i = 1; i < g->config->workers; i++) {
+    for (unsigned i = 1; i < g->worker_count; i++) {
         int error = pthread_create(&g->workers[i].thread, NULL, run_worker, &g->workers[i]);
         if (error != 0)
             return complain("cannot start worker %u: %s", i, strerror(error));
@@ -537,28 +550,32 @@ static bool start_threads(struct gateway *g)
 
 static void run(struct gateway *g)
 {
-    g->running = g->config->workers;
+    g->running = g->worker_count;
     EVENT(log_sink(), EVENT_INFO, "ready", FIELD(KEY_FILE, g->file),
           FIELD_NUMBER(KEY_COUNT, g->bound_count));
     sd_notify(0, "READY=1");
     loop_run(g->workers[0].loop);
-    for (unsigned i = 1; i < g->config->workers; i++)
+    for (unsigned i = 1; i < g->worker_count; i++)
         pthread_join(g->workers[i].thread, NULL);
 }
 
+/* Also of what was made before a start failed. */
 static void take_down(struct gateway *g)
 {
     queue_close(g->queue);
     submission_limits_free(g->limits);
-    for (unsigned i = 0; i < g->config->workers; i++)
+    for (unsigned i = 0; i < g->worker_count; i++)
         loop_free(g->workers[i].loop);
     /* Password hashing left OpenSSL's state of each thread there, and exit() would end OpenSSL
      * before the threads. */
     loop_end_pool();
     for (size_t i = 0; i < g->bound_count; i++)
         close(g->bound[i].fd);
-    close(g->control_fd);
-    (void)unlink(g->config->control_socket); /* its directory may not be ours to write in */
+    /* One that was not bound here is another daemon's. */
+    if (g->control_fd >= 0) {
+        close(g->control_fd);
+        (void)unlink(g->config->control_socket); /* its directory may not be ours to write in */
+    }
     free(g->workers);
     free(g->bound);
     config_free(g->config);
@@ -568,9 +585,13 @@ int daemon_run(const char *file, struct config *config)
 {
     struct gateway g = {.file = file, .config = config, .control_fd = -1, .started_at = date_now()};
     log_set_threshold(config->log_level);
-    /* What fails here ends the process: nothing has been accepted yet, and the store is crash-safe.
-     */
-    if (!prepare(&g) || !make_loops(&g) || !open_rooms(&g) || !open_doors(&g) || !start_threads(&g))
+    if (!prepare(&g) || !make_loops(&g) || !make_resolver(&g)) {
+        take_down(&g);
+        return 1;
+    }
+    /* What fails from here on ends the process as it stands, for rooms stop on running loops only:
+     * nothing has been accepted yet, and the store is crash-safe. */
+    if (!open_rooms(&g) || !open_doors(&g) || !start_threads(&g))
         return 1;
     run(&g);
     take_down(&g);
