@@ -24,8 +24,10 @@ struct client_options {
     enum client_protocol protocol;
     const char *hostname; /* for EHLO / LHLO; copied */
     int64_t connect_timeout_ms;
-    struct tls_context *tls;               /* referenced */
-    struct tls_client_options tls_options; /* texts and records are copied */
+    struct tls_context *tls; /* referenced */
+    /* Texts and records are copied. pkix_names[0] is the next-hop domain, [1] the host's own name
+     * where it is authentic; either may be NULL. */
+    struct tls_client_options tls_options;
     /* What is known of the host before connecting: name, preference, is_name_secure, is_literal,
      * is_local_route, tlsa. Texts are copied. tls is UNTRIED; or, on the new connection after a
      * handshake that FAILED or was CUT, that fact with its cause: then it stays so, STARTTLS is not
@@ -61,9 +63,7 @@ void client_set_handler(struct client *c, const struct client_handler *handler,
 enum client_state client_state(const struct client *c);
 /* The facts of this connection, as the judge wants them (answer NONE; TEMPORARY with its reply
  * where EHLO under TLS was refused or never answered). A TLSA match that has outlived its TTL is no
- * match any more, and the records are unknown from then on (tlsa ERROR). is_pkix_for_domain of the
- * options says that all of pkix_names are the next-hop domain; here it says that one of them was
- * valid. */
+ * match any more, and the records are unknown from then on (tlsa ERROR). */
 struct guarantee_host client_facts(const struct client *c);
 const struct ehlo_facts *client_ehlo(const struct client *c); /* of the last EHLO */
 unsigned client_transactions(const struct client *c);         /* carried so far */

@@ -4,8 +4,6 @@
 #include "gateway/delivery/inside.h"
 #include "mail/date.h"
 
-enum { FIRST_USE_SECONDS = 60 };
-
 static void connect_fresh(struct attempt *a);
 
 void attempt_give_up_connection(struct attempt *a, bool may_serve_again)
@@ -222,32 +220,14 @@ static void client_rested(void *context, struct client *c)
 
 static const struct client_handler handler = {.rested = client_rested, .sent = client_sent};
 
-static void fill_tls_options(struct attempt *a, struct tls_client_options *out,
-                             struct tlsa_record *records)
+static void no_connection(struct attempt *a)
 {
-    const char *host = a->hosts[a->host_index].name;
-    bool is_literal =
-        a->next_hop.target.kind == NEXT_HOP_LITERAL || a->next_hop.target.kind == NEXT_HOP_UNIX;
-    const char *next_hop_domain = a->next_hop.target.name[0] ? a->next_hop.target.name : NULL;
-    *out = (struct tls_client_options){.sni = is_literal ? "" : host};
-    out->pkix_names[0] = next_hop_domain;
-    out->pkix_names[1] = a->is_name_secure && !is_literal ? host : NULL;
-    if (a->host.tlsa != DNS_TLSA_USABLE)
-        return;
-    for (size_t i = 0; i < a->host.record_count; i++) {
-        const struct dns_tlsa_record *from = &a->host.records[i];
-        records[i].usage = from->usage;
-        records[i].selector = from->selector;
-        records[i].matching = from->matching;
-        records[i].len = from->len;
-        _Static_assert(sizeof from->data == sizeof records[i].data, "one size of TLSA records");
-        memcpy(records[i].data, from->data, from->len);
-    }
-    out->tlsa = records;
-    out->tlsa_count = a->host.record_count;
-    out->sni = a->host.tlsa_base;
-    out->dane_names[0] = next_hop_domain;
-    out->dane_names[1] = a->host.tlsa_base;
+    struct guarantee_host facts = attempt_facts_before(a, &a->key.to);
+    facts.contact = GUARANTEE_OUR_FAULT;
+    facts.tls = GUARANTEE_TLS_UNTRIED;
+    facts.cause = outcome_local(status_make(4, 3, 0), "no resources for a connection");
+    attempt_record_for_all(a, &facts);
+    attempt_next_address(a);
 }
 
 static void connect_fresh(struct attempt *a)
@@ -256,33 +236,13 @@ static void connect_fresh(struct attempt *a)
     a->is_reused = false;
     if (d->running + d->idle_count > d->limit)
         destination_close_idle(d, INT64_MAX);
-    struct client_options o = {
-        .loop = a->o.loop,
-        .events = a->o.events,
-        .to = a->key.to,
-        .source = a->key.source,
-        .protocol = a->next_hop.protocol,
-        .hostname = a->o.settings->hostname,
-        .connect_timeout_ms = a->o.settings->connect_timeout_ms,
-        .tls = a->o.settings->tls,
-        .host = attempt_facts_before(a, &a->key.to),
-        /* An answer asked for this attempt serves the connection made with it, however short its
-           TTL (RFC 1035 section 3.2.1 on 0). */
-        .tlsa_expires_at = attempt_later(a->host.expires_at, date_now() + FIRST_USE_SECONDS),
-    };
-    struct tlsa_record *records = xalloc((a->host.record_count + 1) * sizeof *records);
-    fill_tls_options(a, &o.tls_options, records);
+    struct contact c = attempt_contact(a);
+    struct contact_way way = {
+        .loop = a->o.loop, .events = a->o.events, .to = &a->key.to, .source = &a->key.source};
     a->expires_at = a->host.expires_at;
-    a->client = client_new(&o, &handler, a);
-    free(records);
-    if (a->client)
-        return;
-    struct guarantee_host facts = o.host;
-    facts.contact = GUARANTEE_OUR_FAULT;
-    facts.tls = GUARANTEE_TLS_UNTRIED;
-    facts.cause = outcome_local(status_make(4, 3, 0), "no resources for a connection");
-    attempt_record_for_all(a, &facts);
-    attempt_next_address(a);
+    a->client = contact_open(&c, &way, &handler, a);
+    if (!a->client)
+        no_connection(a);
 }
 
 /* A kept connection serves only when the judge passes everybody on it: nobody is stopped, or kept

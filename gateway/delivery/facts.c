@@ -45,58 +45,27 @@ void attempt_record_for_all(struct attempt *a, const struct guarantee_host *fact
             attempt_record(&a->to[i], &kept);
 }
 
-static enum guarantee_tlsa tlsa_fact(enum dns_tlsa tlsa)
+struct contact attempt_contact(const struct attempt *a)
 {
-    switch (tlsa) {
-    case DNS_TLSA_NONE:
-        return GUARANTEE_TLSA_NONE;
-    case DNS_TLSA_USABLE:
-        return GUARANTEE_TLSA_USABLE;
-    case DNS_TLSA_UNUSABLE:
-        return GUARANTEE_TLSA_UNUSABLE;
-    case DNS_TLSA_ERROR:
-        return GUARANTEE_TLSA_ERROR;
-    }
-    panic("no such TLSA answer: %d", (int)tlsa);
-}
-
-bool attempt_is_smarthost(const struct attempt *a)
-{
-    return a->next_hop.route && strcmp(a->next_hop.route->pattern, "*") == 0;
+    return (struct contact){
+        .settings = a->o.settings,
+        .next_hop = &a->next_hop,
+        .mx = &a->hosts[a->host_index],
+        .host = &a->host,
+        .is_name_secure = a->is_name_secure,
+        .failed_tls = a->failed_tls,
+        .failed_cause = &a->failed_cause,
+    };
 }
 
 /* What is known of the present host before a connection. `to` NULL: no address. Texts live until
  * the host changes. */
 struct guarantee_host attempt_facts_before(struct attempt *a, const struct net_address *to)
 {
-    char text[NET_ADDRESS_SIZE];
-    const struct dns_mx_host *mx = &a->hosts[a->host_index];
-    struct guarantee_host h = {
-        .name = mx->name,
-        .address = to ? arena_copy(&a->arena, slice_of(net_address_text(to, text))) : "",
-        .port = to ? to->port : a->next_hop.port,
-        .preference = mx->preference,
-        .at = date_now(),
-        .is_name_secure = a->is_name_secure,
-        .is_literal = a->next_hop.target.kind == NEXT_HOP_LITERAL,
-        .is_local_route = to && next_hop_is_local(&a->next_hop, to),
-        .is_smarthost = attempt_is_smarthost(a),
-        .is_pkix_for_domain =
-            !a->is_name_secure, /* fill_tls_options() then asks for no other name */
-        .tlsa = tlsa_fact(a->host.tlsa),
-        .contact = GUARANTEE_UNTRIED,
-        .tls = a->failed_tls,
-        .keywords = "",
-        .protocol = "",
-        .cipher = "",
-        .certificate_error = "",
-    };
-    if (a->failed_tls != GUARANTEE_TLS_UNTRIED)
-        h.cause = a->failed_cause;
-    else if (h.tlsa == GUARANTEE_TLSA_ERROR)
-        h.cause =
-            outcome_local(status_make(4, 7, 5), "%s",
-                          a->host.tlsa_detail[0] ? a->host.tlsa_detail : "TLSA look-up failed");
+    char address[NET_ADDRESS_SIZE];
+    struct contact c = attempt_contact(a);
+    struct guarantee_host h = contact_facts(&c, to, address);
+    h.address = keep(a, h.address);
     return h;
 }
 

@@ -5,7 +5,7 @@
 #define GATEWAY_DELIVERY_INSIDE_H
 
 #include "gateway/delivery/attempt.h"
-#include "gateway/delivery/client.h"
+#include "gateway/delivery/contact.h"
 #include "mail/arena.h"
 
 struct addressee {
@@ -67,8 +67,8 @@ void attempt_record_for_all(struct attempt *a,
                             const struct guarantee_host *facts); /* who is open */
 void attempt_record_no_contact(struct attempt *a, enum guarantee_contact contact,
                                const struct outcome *cause);
+struct contact attempt_contact(const struct attempt *a); /* of the present host; borrows from a */
 struct guarantee_host attempt_facts_before(struct attempt *a, const struct net_address *to);
-bool attempt_is_smarthost(const struct attempt *a);
 int64_t attempt_later(int64_t a, int64_t b);
 
 /* ---- settle.c ---- */

@@ -321,7 +321,7 @@ static void set_certificate_facts(struct delivery_session *s, const struct tls_f
         break;
     }
     s->facts.is_pkix_valid = t->is_pkix_valid;
-    s->facts.is_pkix_for_domain = t->is_pkix_valid && s->o.host.is_pkix_for_domain;
+    s->facts.is_pkix_for_domain = t->has_pkix_name[0];
     snprintf(s->certificate_error, sizeof s->certificate_error, "%s",
              t->is_pkix_valid && t->dane != TLS_DANE_MISMATCHED ? "" : error);
 }

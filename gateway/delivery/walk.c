@@ -68,7 +68,7 @@ static void contact_address(struct attempt *a, const struct net_address *to)
     a->key = (struct connection_key){
         .to = *to,
         .is_local_route = next_hop_is_local(&a->next_hop, to),
-        .is_smarthost = attempt_is_smarthost(a),
+        .is_smarthost = contact_is_smarthost(&a->next_hop),
         .is_name_secure = a->is_name_secure,
     };
     if (source && to->family != NET_UNIX)
@@ -156,28 +156,19 @@ static void cut_at_ourselves(struct attempt *a)
     next_host(a);
 }
 
-/* Keeps the addresses that may be connected to. Returns false when one of them is ourselves. */
+/* Returns false when one of the addresses is ourselves. */
 static bool filter_addresses(struct attempt *a)
 {
-    struct dns_host *h = &a->host;
-    size_t kept = 0;
-    for (size_t i = 0; i < h->address_count; i++) {
-        net_address_unmap(&h->addresses[i]);
-        h->addresses[i].port = a->next_hop.port;
-        if (!a->next_hop.route && delivery_is_own(a->o.settings, &h->addresses[i]))
-            return false;
-        if (!a->next_hop.route && delivery_is_blocked(a->o.settings, &h->addresses[i]))
-            continue;
-        h->addresses[kept++] = h->addresses[i];
-    }
-    if (kept == 0 && h->address_count > 0) {
-        struct outcome cause =
-            outcome_local(status_make(5, 4, 6), "all addresses of %s are blocked by configuration",
-                          a->hosts[a->host_index].name);
+    size_t blocked;
+    struct contact c = attempt_contact(a);
+    if (!contact_filter(&c, &a->host, &blocked))
+        return false;
+    if (a->host.address_count == 0 && blocked > 0) {
+        struct outcome cause = outcome_local(
+            status_make(5, 4, 6), "all addresses of %s are blocked by configuration", c.mx->name);
         a->blocked_hosts++;
         attempt_record_no_contact(a, GUARANTEE_NO_CONTACT, &cause);
     }
-    h->address_count = kept;
     return true;
 }
 
