@@ -187,6 +187,21 @@ static bool trip_dns(struct breaker_fuse *f, int64_t now)
     return true;
 }
 
+/* Those still bad are forgotten: to open it again takes as much as it took the first time. Or they
+ * are written off: counted on, they would open it again with every retry. */
+static void close_fuse(struct breaker_fuse *f, bool writes_off)
+{
+    size_t kept = 0;
+    f->is_open = false;
+    for (size_t i = 0; i < f->count; i++) {
+        struct breaker_sight s = f->sights[i];
+        s.is_written_off |= is_bad(s.look) && writes_off;
+        if (!is_bad(s.look) || s.is_written_off)
+            f->sights[kept++] = s;
+    }
+    f->count = kept;
+}
+
 static bool has_recovered(struct breaker_fuse *f, const char *sign)
 {
     struct tally t = count_since(f);
@@ -194,26 +209,16 @@ static bool has_recovered(struct breaker_fuse *f, const char *sign)
     if (t.fine < BREAKER_RECOVERED || 2 * t.fine <= looked)
         return false;
     snprintf(f->words, sizeof f->words, "%u of %u %s", t.fine, looked, sign);
-    f->is_open = false;
-    f->count = 0; /* to open it again takes as much as it took the first time */
+    close_fuse(f, false);
     return true;
 }
 
-/* What stayed bad is theirs: counted on, it would open the fuse again with every retry. */
 static bool is_quiet(struct breaker_fuse *f, int64_t now)
 {
     if (!f->is_open || now - f->lost_at < BREAKER_QUIET)
         return false;
-    size_t kept = 0;
-    for (size_t i = 0; i < f->count; i++) {
-        struct breaker_sight s = f->sights[i];
-        s.is_written_off = is_bad(s.look);
-        if (s.is_written_off)
-            f->sights[kept++] = s;
-    }
-    f->count = kept;
-    f->is_open = false;
     snprintf(f->words, sizeof f->words, "nothing new was lost for an hour");
+    close_fuse(f, true);
     return true;
 }
 
