@@ -1,0 +1,531 @@
+/* An attempt between a resolver, connections, a queue and a clock that do what the test says. What
+ * was asked for from the loop runs in order, each at its own time. */
+#include "gateway/delivery/attempt.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "gateway/delivery/client.h"
+
+#define NOW 1795000000
+#define HOST "mx.example.net"
+#define EXPIRED "the records are unknown"
+
+/* One answer about the host. */
+struct answer {
+    bool is_missing; /* the resolver takes no question */
+    enum dns_status status;
+    enum dns_tlsa tlsa;
+    int64_t ttl;
+    uint8_t record; /* first octet of the TLSA record */
+};
+
+/* One connection. */
+struct visit {
+    int64_t connect_s;
+    bool is_refused;
+    int64_t handshake_s;
+    int64_t answer_s; /* from MAIL to the end of the transaction */
+};
+
+struct verdict {
+    char to[ADDRESS_SIZE];
+    enum disposition disposition;
+    char status[STATUS_SIZE];
+    char reply[OUTCOME_TEXT_SIZE];
+    char verified[8];
+};
+
+static struct scene {
+    int64_t now;
+    const struct answer *answers;
+    const struct visit *visits;
+    unsigned asked, connections, sent;
+    uint8_t records[4]; /* what each connection was given */
+    bool has_left, is_settled;
+    struct verdict verdicts[4];
+    size_t verdict_count;
+    struct {
+        void (*run)(void *argument);
+        void *argument;
+    } posts[64];
+    size_t first, last;
+} scene;
+
+static void post(void (*run)(void *argument), void *argument)
+{
+    assert_true(scene.last < COUNT_OF(scene.posts));
+    scene.posts[scene.last].run = run;
+    scene.posts[scene.last++].argument = argument;
+}
+
+#define WRAP(type, name, ...)                                                                      \
+    type __wrap_##name(__VA_ARGS__);                                                               \
+    type __wrap_##name(__VA_ARGS__)
+
+/* ---- clock and loop ---- */
+
+WRAP(int64_t, date_now, void)
+{
+    return scene.now;
+}
+
+WRAP(int64_t, date_now_ms, void)
+{
+    return scene.now * 1000;
+}
+
+WRAP(int64_t, loop_now_ms, struct loop *l)
+{
+    (void)l;
+    return scene.now * 1000;
+}
+
+WRAP(void, loop_post, struct loop *l, void (*run)(void *argument), void *argument)
+{
+    (void)l;
+    post(run, argument);
+}
+
+/* ---- resolver: one secure MX host with two addresses ---- */
+
+static struct dns_question *const question = (struct dns_question *)&scene;
+static struct {
+    void (*mx)(void *context, const struct dns_mx *mx);
+    void (*host)(void *context, const struct dns_host *host);
+    void *context;
+} asker;
+
+static void answer_mx(void *argument)
+{
+    (void)argument;
+    struct dns_mx_host host = {.name = HOST, .preference = 10};
+    struct dns_mx mx = {
+        .security = DNS_SECURE, .expires_at = scene.now + 3600, .count = 1, .hosts = &host};
+    asker.mx(asker.context, &mx);
+}
+
+WRAP(struct dns_question *, dns_find_mx, struct dns *d, struct loop *l, const char *domain,
+     void (*found)(void *context, const struct dns_mx *mx), void *context)
+{
+    (void)d;
+    (void)l;
+    assert_string_equal(domain, "example.net");
+    asker.mx = found;
+    asker.context = context;
+    post(answer_mx, NULL);
+    return question;
+}
+
+static void answer_host(void *argument)
+{
+    const struct answer *a = argument;
+    struct net_address addresses[2];
+    struct dns_tlsa_record record = {.usage = 3, .selector = 1, .matching = 1, .len = 32};
+    record.data[0] = a->record;
+    assert_true(net_address_parse(SLICE("192.0.2.1"), &addresses[0]));
+    assert_true(net_address_parse(SLICE("192.0.2.2"), &addresses[1]));
+    struct dns_host host = {.status = a->status,
+                            .address_count = a->status == DNS_DATA ? 2 : 0,
+                            .addresses = addresses,
+                            .is_address_secure = true,
+                            .tlsa = a->tlsa,
+                            .tlsa_base = HOST,
+                            .record_count = a->tlsa == DNS_TLSA_USABLE,
+                            .records = &record,
+                            .expires_at = scene.now + a->ttl};
+    asker.host(asker.context, &host);
+}
+
+WRAP(struct dns_question *, dns_find_host, struct dns *d, struct loop *l, const char *host,
+     uint16_t port, int ip_version, void (*found)(void *context, const struct dns_host *host),
+     void *context)
+{
+    (void)d;
+    (void)l;
+    (void)ip_version;
+    const struct answer *a = &scene.answers[scene.asked++];
+    assert_string_equal(host, HOST);
+    assert_int_equal(port, 25);
+    if (a->is_missing)
+        return NULL;
+    asker.host = found;
+    asker.context = context;
+    /* NOLINTNEXTLINE(clang-diagnostic-cast-qual): it is read only */
+    post(answer_host, (void *)(uintptr_t)a);
+    return question;
+}
+
+/* ---- connections, as client.h describes them ---- */
+
+struct client {
+    struct client_options o;
+    const struct client_handler *handler;
+    void *context;
+    enum client_state state;
+    const struct visit *visit;
+    bool is_reached, is_secured, is_freed;
+    struct client_transaction *t;
+};
+static struct client clients[4];
+
+static void arrive(void *argument)
+{
+    struct client *c = argument;
+    scene.now += c->visit->connect_s;
+    c->is_reached = !c->visit->is_refused;
+    c->state = c->is_reached ? CLIENT_GREETED : CLIENT_DEAD;
+    c->handler->rested(c->context, c);
+}
+
+WRAP(struct client *, client_new, const struct client_options *o,
+     const struct client_handler *handler, void *context)
+{
+    struct client *c = &clients[scene.connections];
+    assert_true(scene.connections < COUNT_OF(clients));
+    *c = (struct client){.o = *o, .handler = handler, .context = context};
+    c->visit = &scene.visits[scene.connections];
+    if (o->tls_options.tlsa_count > 0)
+        scene.records[scene.connections] = o->tls_options.tlsa[0].data[0];
+    scene.connections++;
+    post(arrive, c);
+    return c;
+}
+
+static void shake_hands(void *argument)
+{
+    struct client *c = argument;
+    scene.now += c->visit->handshake_s;
+    c->is_secured = true;
+    c->state = CLIENT_SECURED;
+    c->handler->rested(c->context, c);
+}
+
+WRAP(void, client_start_tls, struct client *c)
+{
+    assert_int_equal(c->state, CLIENT_GREETED);
+    c->state = CLIENT_SECURING;
+    post(shake_hands, c);
+}
+
+WRAP(enum client_state, client_state, const struct client *c)
+{
+    return c->state;
+}
+
+WRAP(struct guarantee_host, client_facts, const struct client *c)
+{
+    struct guarantee_host facts = c->o.host;
+    facts.at = scene.now;
+    facts.contact = c->is_reached ? GUARANTEE_IN_CONTACT : GUARANTEE_NO_CONTACT;
+    if (!c->is_reached)
+        facts.cause = outcome_local(status_make(4, 4, 1), "connection refused");
+    if (!c->is_secured)
+        return facts;
+    facts.tls = GUARANTEE_TLS_ESTABLISHED;
+    facts.protocol = "TLSv1.3";
+    facts.cipher = "TLS_AES_128_GCM_SHA256";
+    facts.is_dane_matched = facts.tlsa == GUARANTEE_TLSA_USABLE;
+    if (facts.is_dane_matched && scene.now > c->o.tlsa_expires_at) {
+        facts.is_dane_matched = false;
+        facts.tlsa = GUARANTEE_TLSA_ERROR;
+        facts.cause = outcome_local(status_make(4, 7, 5), EXPIRED);
+    }
+    return facts;
+}
+
+static void answer_recipient(struct client_recipient *r)
+{
+    static const struct {
+        const char *to;
+        enum guarantee_answer answer;
+        unsigned code;
+        struct status status;
+    } answers[] = {
+        {"bob@example.net", GUARANTEE_ANSWER_DELIVERED, 250, {2, 0, 0}},
+        {"later@example.net", GUARANTEE_ANSWER_TEMPORARY, 450, {4, 2, 0}},
+        {"never@example.net", GUARANTEE_ANSWER_PERMANENT, 550, {5, 1, 1}},
+    };
+    for (size_t i = 0; i < COUNT_OF(answers); i++) {
+        if (strcmp(answers[i].to, r->address) != 0)
+            continue;
+        r->answer = answers[i].answer;
+        r->reply = outcome_local(answers[i].status, "said by the host");
+        r->reply.code = answers[i].code;
+        scene.sent++;
+        return;
+    }
+    fail_msg("no answer for %s", r->address);
+}
+
+static void end_transaction(void *argument)
+{
+    struct client *c = argument;
+    scene.now += c->visit->answer_s;
+    for (size_t i = 0; i < c->t->count; i++)
+        if (c->t->recipients[i].verdict.kind == GUARANTEE_ACCEPTABLE)
+            answer_recipient(&c->t->recipients[i]);
+    c->state = CLIENT_SECURED;
+    c->handler->sent(c->context, c);
+}
+
+WRAP(void, client_send, struct client *c, struct client_transaction *t)
+{
+    struct guarantee_host facts = __wrap_client_facts(c);
+    for (size_t i = 0; i < t->count; i++)
+        t->recipients[i].verdict = guarantee_judge(&t->recipients[i].requirement, &facts);
+    c->t = t;
+    c->state = CLIENT_BUSY;
+    post(end_transaction, c);
+}
+
+WRAP(void, client_set_handler, struct client *c, const struct client_handler *handler,
+     void *context)
+{
+    c->handler = handler;
+    c->context = context;
+}
+
+WRAP(unsigned, client_transactions, const struct client *c)
+{
+    (void)c;
+    return 1;
+}
+
+WRAP(void, client_free, struct client *c)
+{
+    if (c)
+        c->is_freed = true;
+}
+
+/* ---- queue ---- */
+
+static struct {
+    queue_done *done;
+    void *context;
+} settling[4];
+
+static void commit(void *argument)
+{
+    size_t i = (size_t)(uintptr_t)argument;
+    settling[i].done(settling[i].context, 0);
+}
+
+static const char *const recipients[] = {"bob@example.net", "later@example.net",
+                                         "never@example.net"};
+
+WRAP(void, queue_settle, struct queue *q, const struct queue_result *results, size_t count,
+     const struct queue_poster *poster, queue_done *done, void *context)
+{
+    (void)q;
+    (void)poster;
+    assert_int_equal(count, 1);
+    assert_true(scene.verdict_count < COUNT_OF(scene.verdicts));
+    size_t number = scene.verdict_count++;
+    struct verdict *v = &scene.verdicts[number];
+    snprintf(v->to, sizeof v->to, "%s", recipients[results->index]);
+    v->disposition = results->disposition;
+    status_text(results->outcome.status, v->status);
+    snprintf(v->reply, sizeof v->reply, "%s", results->outcome.text);
+    snprintf(v->verified, sizeof v->verified, "%s", results->verified ? results->verified : "");
+    settling[number].done = done;
+    settling[number].context = context;
+    post(commit, (void *)(uintptr_t)number);
+}
+
+/* ---- one attempt ---- */
+
+static void left(void *context, struct attempt *a, struct destination *d)
+{
+    (void)context;
+    (void)a;
+    (void)d;
+    scene.has_left = true;
+}
+
+static void settled(void *context, struct attempt *a)
+{
+    (void)context;
+    (void)a;
+    scene.is_settled = true;
+}
+
+/* Level verified, to the first `count` recipients, until all are decided. */
+static void attempt(const struct answer *answers, const struct visit *visits, size_t count)
+{
+    scene = (struct scene){.now = NOW, .answers = answers, .visits = visits};
+    struct delivery_settings *settings = delivery_settings_new();
+    snprintf(settings->hostname, sizeof settings->hostname, "mail.site.example");
+    settings->port = 25;
+    settings->concurrency = 4;
+    settings->retry_first_ms = settings->retry_max_ms = 60000;
+    settings->lifetime_ms = settings->warn_after_ms = settings->patience_ms = 86400000;
+    struct destination *d = destination_new("example.net:25");
+    d->limit = 4;
+    struct queue_recipient *to = xalloc(count * sizeof *to);
+    for (size_t i = 0; i < count; i++) {
+        to[i].index = (uint32_t)i;
+        to[i].address = xstrdup(recipients[i]);
+        to[i].orcpt = xstrdup("");
+        to[i].owner = xstrdup("alice@site.example");
+        to[i].level = LEVEL_VERIFIED;
+        to[i].started_at_ms = NOW * 1000LL;
+    }
+    struct attempt_options o = {
+        .settings = settings,
+        .destination = d,
+        .domain = "example.net",
+        .message = {.reverse_path = xstrdup("alice@site.example"),
+                    .user = xstrdup("alice@site.example"),
+                    .envid = xstrdup(""),
+                    .arrived_at_ms = NOW * 1000LL},
+        .recipients = to,
+        .count = count,
+        .left = left,
+        .settled = settled,
+    };
+    (void)attempt_new(&o);
+    while (scene.first < scene.last) {
+        size_t next = scene.first++;
+        scene.posts[next].run(scene.posts[next].argument);
+    }
+    assert_true(scene.has_left && scene.is_settled);
+    assert_int_equal(scene.verdict_count, count);
+    destination_free(d);
+    delivery_settings_unref(settings);
+    for (unsigned i = 0; i < scene.connections; i++)
+        assert_true(clients[i].is_freed);
+}
+
+static const struct verdict *verdict_for(const char *to)
+{
+    for (size_t i = 0; i < scene.verdict_count; i++)
+        if (strcmp(scene.verdicts[i].to, to) == 0)
+            return &scene.verdicts[i];
+    fail_msg("no result for %s", to);
+    return NULL;
+}
+
+static void expect(const char *to, enum disposition disposition, const char *status)
+{
+    const struct verdict *v = verdict_for(to);
+    if (v->disposition != disposition || strcmp(v->status, status) != 0)
+        fail_msg("%s: disposition %d, %s \"%s\"", to, (int)v->disposition, v->status, v->reply);
+}
+
+#define USABLE(seconds) DNS_DATA, DNS_TLSA_USABLE, (seconds), 1
+#define REFUSED_AFTER(seconds)                                                                     \
+    {                                                                                              \
+        .connect_s = (seconds), .is_refused = true                                                 \
+    }
+
+static void a_match_counts_for_a_minute_on_the_connection_made_with_it(void **state)
+{
+    (void)state;
+    static const struct answer brief[] = {{false, USABLE(1)}};
+    static const struct visit in_time[] = {{.connect_s = 20, .handshake_s = 40}};
+    attempt(brief, in_time, 1);
+    expect("bob@example.net", DISPOSITION_DELIVERED, "2.0.0");
+    assert_string_equal(verdict_for("bob@example.net")->verified, "dane");
+}
+
+static void a_match_does_not_outlive_its_ttl_and_that_minute(void **state)
+{
+    (void)state;
+    static const struct answer answers[] = {{false, USABLE(1)}, {false, USABLE(3600)}};
+    static const struct visit visits[] = {{.handshake_s = 61}, {.handshake_s = 1}};
+    attempt(answers, visits, 1);
+    assert_int_equal(scene.connections, 2); /* the first one carried nothing */
+    assert_int_equal(scene.sent, 1);
+    assert_string_equal(verdict_for("bob@example.net")->verified, "dane");
+    static const struct answer long_lived[] = {{false, USABLE(300)}};
+    static const struct visit slow[] = {{.handshake_s = 299}};
+    attempt(long_lived, slow, 1);
+    assert_string_equal(verdict_for("bob@example.net")->verified, "dane");
+}
+
+static void a_ttl_that_ends_while_the_host_answers_changes_nothing_of_the_answers(void **state)
+{
+    (void)state;
+    static const struct answer answers[] = {{false, USABLE(1)}, {false, USABLE(3600)}};
+    /* The second address answers as the first one did. */
+    static const struct visit visits[] = {{.answer_s = 90}, {.answer_s = 1}};
+    attempt(answers, visits, 3);
+    expect("bob@example.net", DISPOSITION_DELIVERED, "2.0.0");
+    assert_string_equal(verdict_for("bob@example.net")->verified, "dane");
+    expect("never@example.net", DISPOSITION_FAILED, "5.1.1");
+    expect("later@example.net", DISPOSITION_DEFERRED, "4.2.0");
+    /* The last address: nothing newer hides what its facts became. */
+    static const struct visit refused_first[] = {REFUSED_AFTER(0), {.answer_s = 90}};
+    static const struct answer once[] = {{false, USABLE(1)}};
+    attempt(once, refused_first, 3);
+    expect("bob@example.net", DISPOSITION_DELIVERED, "2.0.0");
+    assert_string_equal(verdict_for("bob@example.net")->verified, "dane");
+    expect("never@example.net", DISPOSITION_FAILED, "5.1.1");
+    expect("later@example.net", DISPOSITION_DEFERRED, "4.2.0");
+}
+
+static void facts_that_ended_before_the_next_address_are_asked_for_anew(void **state)
+{
+    (void)state;
+    static const struct answer answers[] = {{false, DNS_DATA, DNS_TLSA_USABLE, 5, 1},
+                                            {false, DNS_DATA, DNS_TLSA_USABLE, 5, 2}};
+    static const struct visit late[] = {REFUSED_AFTER(10), {.handshake_s = 1}};
+    attempt(answers, late, 1);
+    assert_int_equal(scene.asked, 2);
+    assert_int_equal(scene.connections, 2);
+    assert_int_equal(scene.records[0], 1);
+    assert_int_equal(scene.records[1], 2);
+    expect("bob@example.net", DISPOSITION_DELIVERED, "2.0.0");
+    static const struct visit in_time[] = {REFUSED_AFTER(4), {.handshake_s = 1}};
+    attempt(answers, in_time, 1);
+    assert_int_equal(scene.asked, 1);
+    assert_int_equal(scene.records[1], 1);
+}
+
+static void a_host_whose_records_cannot_be_learnt_again_is_not_used(void **state)
+{
+    (void)state;
+    static const struct answer cases[][2] = {
+        {{false, USABLE(5)}, {false, DNS_DATA, DNS_TLSA_ERROR, 5, 0}},
+        {{false, USABLE(5)}, {false, DNS_FAILED, DNS_TLSA_NONE, 5, 0}},
+        {{false, USABLE(5)}, {false, DNS_NXDOMAIN, DNS_TLSA_NONE, 5, 0}},
+    };
+    static const struct visit visits[] = {REFUSED_AFTER(10)};
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        attempt(cases[i], visits, 1);
+        assert_int_equal(scene.asked, 2);
+        assert_int_equal(scene.connections, 1);
+        assert_int_equal(verdict_for("bob@example.net")->disposition, DISPOSITION_DEFERRED);
+    }
+}
+
+static void answers_without_a_lifetime_are_asked_for_twice_at_most(void **state)
+{
+    (void)state;
+    static const struct answer answers[] = {{false, USABLE(0)}, {false, USABLE(0)}};
+    static const struct visit visits[] = {{.handshake_s = 1}};
+    attempt(answers, visits, 1);
+    assert_true(scene.asked <= 2);
+    expect("bob@example.net", DISPOSITION_DELIVERED, "2.0.0");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_match_counts_for_a_minute_on_the_connection_made_with_it),
+        cmocka_unit_test(a_match_does_not_outlive_its_ttl_and_that_minute),
+        cmocka_unit_test(a_ttl_that_ends_while_the_host_answers_changes_nothing_of_the_answers),
+        cmocka_unit_test(facts_that_ended_before_the_next_address_are_asked_for_anew),
+        cmocka_unit_test(a_host_whose_records_cannot_be_learnt_again_is_not_used),
+        cmocka_unit_test(answers_without_a_lifetime_are_asked_for_twice_at_most),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
