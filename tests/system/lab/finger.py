@@ -6,8 +6,9 @@ import subprocess
 from .laboratory import Lab
 
 
-def finger(lab: Lab, domain: str, level: str = "dane") -> tuple[str, str]:
-    """Runs posttls-finger; returns its verdict in one word, and all it printed.
+def finger(lab: Lab, domain: str, level: str = "dane", *names: str) -> tuple[str, str]:
+    """Runs posttls-finger; returns its verdict in one word, and all it printed. Level `secure` wants the certificate to
+    bear one of the names.
 
     verified         authenticated at that level
     matched          TLSA matched below an MX look-up that was not secure
@@ -16,7 +17,7 @@ def finger(lab: Lab, domain: str, level: str = "dane") -> tuple[str, str]:
     not-offered, unknown
     """
     command = ["posttls-finger", "-l", level, "-L", "summary,verbose", "-t", "5", "-T", "5",
-               "-F", str(lab.web_ca_file), domain]
+               "-F", str(lab.web_ca_file), domain, *names]
     result = subprocess.run(command, capture_output=True, text=True, timeout=40,
                             env={"MAIL_CONFIG": str(lab.postfix.config), "PATH": "/usr/sbin:/usr/bin"})
     text = result.stdout + result.stderr

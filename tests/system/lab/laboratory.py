@@ -8,7 +8,9 @@ from collections import defaultdict
 from pathlib import Path
 
 from . import net, world
+from .crowd import Crowd
 from .dovecot import Dovecot
+from .https import HttpsServer
 from .pki import Certificate, Pki
 from .postfix import Postfix
 from .rogue_mx import RogueMx, Script
@@ -27,7 +29,8 @@ class Lab:
         self.postfix = Postfix(directory / "postfix")
         world.declare_hosts(self.postfix, self.certificates)
         self._taken: dict[str, itertools.count] = defaultdict(itertools.count)
-        self._servers: list[RogueMx | Dovecot] = []  # of the running test
+        self._servers: list[RogueMx | Dovecot | Crowd] = []  # of the running test
+        self._web_certificates: dict[tuple[str, ...], Certificate] = {}
         self._silent: socket.socket | None = None
 
     def start(self) -> None:
@@ -38,9 +41,12 @@ class Lab:
         net.use_resolver(self.directory)
         self.postfix.start()
         self.mailbox = self.mail_store(net.MAILBOX)
+        self.web = HttpsServer(net.WEB, self.certificates["pool"])
 
     def stop(self) -> None:
         self.drop_servers()
+        if hasattr(self, "web"):
+            self.web.stop()
         if hasattr(self, "mailbox"):
             self.mailbox.stop()
         self.postfix.stop()
@@ -66,10 +72,20 @@ class Lab:
         self._servers.append(mx)
         return mx
 
+    def crowd(self, script: Script | None = None) -> Crowd:
+        """Many unrelated destinations for the running test."""
+        script = script or Script()
+        script.certificate = script.certificate or self.certificates["pool"]
+        crowd = Crowd(self.dns, world.CROWD, script)
+        self._servers.append(crowd)
+        return crowd
+
     def drop_servers(self) -> None:
         """Ends what the running test added."""
         while self._servers:
             self._servers.pop().stop()
+        if hasattr(self, "web"):
+            self.web.sites.clear()
 
     @staticmethod
     def mail_store(where: tuple[str, int]) -> RogueMx:
@@ -82,6 +98,13 @@ class Lab:
     def web_ca_file(self) -> Path:
         """The certificate authority that clients, and `verify` policies, trust."""
         return self.certificates["web-ca"].chain_file
+
+    def web_certificate(self, *names: str) -> Certificate:
+        """A certificate that the web's authority gave to these names."""
+        if names not in self._web_certificates:
+            label = f"web{len(self._web_certificates)}"
+            self._web_certificates[names] = self.pki.server(label, list(names), self.certificates["web-ca"])
+        return self._web_certificates[names]
 
     def certificate(self, name: str) -> Certificate:
         return self.certificates[name]

@@ -1,4 +1,5 @@
-"""The private network: a namespace whose loopback owns the documentation networks.
+"""The private network: a namespace whose loopback owns the documentation networks (and the shared one of
+RFC 6598, for its room).
 
 Each pytest process enters a namespace of its own, so ports 25, 53, 443 and 587 are free and nothing
 can reach, or be reached by, the machine's own mail system.
@@ -23,10 +24,12 @@ MAILBOX = ("127.0.0.1", 2424)  # LMTP sink: the users' own mail store
 POSTFIX_SINK = ("127.0.0.1", 2425)  # LMTP sink: what the Postfix MX hosts accepted
 DOVECOT_LMTP = ("127.0.0.1", 2426)
 SMARTHOST = "192.0.2.87"
+WEB = ("198.51.100.200", "2001:db8:100::200")  # every HTTPS host: policy hosts, collectors of TLS reports
+DEAD_WEB = "203.0.113.98"  # nobody listens
 
 _CLONE_NEWNS = 0x00020000
 _CLONE_NEWNET = 0x40000000
-_LOCAL_V4 = ("192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24", "198.18.0.0/15")
+_LOCAL_V4 = ("192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24", "198.18.0.0/15", "100.64.0.0/10")
 _LOCAL_V6 = ("2001:db8::/32",)
 
 

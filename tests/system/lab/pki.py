@@ -49,16 +49,17 @@ class Pki:
         return self._make(name, [], issuer, is_ca=True, expired=False)
 
     def server(self, label: str, names: list[str], issuer: Certificate | None = None,
-               expired: bool = False, rsa_bits: int = 0) -> Certificate:
-        """A server certificate for DNS names; self-signed without issuer. Its key is on P-256, or RSA's."""
-        return self._make(label, names, issuer, is_ca=False, expired=expired, rsa_bits=rsa_bits)
+               expired: bool = False, rsa_bits: int = 0, has_names: bool = True) -> Certificate:
+        """A server certificate for DNS names; self-signed without issuer. Its key is on P-256, or RSA's. Without
+        `has_names` the first name stands in the subject alone, as it did of old."""
+        return self._make(label, names, issuer, is_ca=False, expired=expired, rsa_bits=rsa_bits, has_names=has_names)
 
     def without_chain(self, label: str, leaf: Certificate) -> Certificate:
         """The same certificate, sent without its issuers."""
         return self._write(label, leaf.certificate, leaf.key, ())
 
     def _make(self, label: str, names: list[str], issuer: Certificate | None, is_ca: bool,
-              expired: bool, rsa_bits: int = 0) -> Certificate:
+              expired: bool, rsa_bits: int = 0, has_names: bool = True) -> Certificate:
         key = rsa.generate_private_key(65537, rsa_bits) if rsa_bits else ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, names[0] if names else label)])
         now = datetime.datetime.utcnow()
@@ -79,7 +80,7 @@ class Pki:
             builder = builder.add_extension(
                 x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer.key.public_key()),
                 critical=False)
-        if names:
+        if names and has_names:
             builder = builder.add_extension(
                 x509.SubjectAlternativeName([x509.DNSName(name) for name in names]), critical=False)
         certificate = builder.sign(issuer.key if issuer else key, hashes.SHA256())

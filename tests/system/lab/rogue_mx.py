@@ -19,7 +19,7 @@ import threading
 import time
 import warnings
 from collections import defaultdict
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Union
 
 from .pki import Certificate
@@ -70,6 +70,10 @@ class Script:
     versions: tuple[ssl.TLSVersion, ssl.TLSVersion] | None = None  # lowest and highest
     ciphers: str = ""
     is_lmtp: bool = False
+
+    def but(self, **steps: object) -> "Script":
+        """The same script with these steps changed."""
+        return replace(self, **steps)  # type: ignore[arg-type]
 
 
 @dataclass
@@ -144,6 +148,10 @@ class RogueMx:
         except OSError:
             pass
         self._listener.close()
+        self.hang_up()
+
+    def hang_up(self) -> None:
+        """Ends every connection, also kept ones."""
         with self._lock:
             for dialogue in list(self._open):
                 try:  # past the SSL object, which its own thread may be reading from

@@ -25,6 +25,7 @@ class PoolKind:
     size: int
     preferences: tuple[int, ...]
     has_tlsa: bool = False
+    has_sts: bool = False  # announces an MTA-STS policy, which waits for somebody to publish it: lab/sts.py
 
 
 POOLS = {
@@ -38,6 +39,10 @@ POOLS = {
     "safe": PoolKind("safe.example", "secure", "198.18", 150, 60, (10, 20)),
     # signed, TLSA 3 1 1 of certificate "pool" for each host
     "dane": PoolKind("sealed.example", "secure", "198.19", 40, 100, (10, 20), has_tlsa=True),
+    # with MTA-STS: unsigned, signed, signed with TLSA as above; short TTLs, for records that change under way
+    "sts": PoolKind("sts.example", "insecure", "100.64", 0, 250, (10, 20), has_sts=True),
+    "sts-safe": PoolKind("sts-safe.example", "secure", "100.65", 0, 40, (10, 20), has_sts=True),
+    "sts-dane": PoolKind("sts-dane.example", "secure", "100.66", 0, 40, (10, 20), has_tlsa=True, has_sts=True),
 }
 
 
@@ -48,6 +53,11 @@ class FreshDomain:
     name: str
     hosts: tuple[str, ...]
     addresses: tuple[str, ...]
+
+
+# Destinations that have nothing in common: each its own signed domain, MX name, network. See lab/crowd.py.
+CROWD = tuple(FreshDomain(f"crowd{n}.{tld}", (f"mail.crowd{n}.{tld}",), (f"100.{96 + n}.{n}.25",))
+              for n in range(30) for tld in (("example", "org")[n % 2],))
 
 
 @dataclass(frozen=True)
@@ -251,6 +261,8 @@ NAMED_DOMAINS: dict[str, tuple[str, tuple[str, ...]]] = {
     "away-plain.example": ("insecure", ("@ MX 10 mx", "mx A {plain}")),
     "tlsa-silent.example": ("secure", ("@ MX 10 mx", "mx A {ee}")),
     "_tcp.mx.tlsa-silent.example": ("silent", ()),
+    # whoever collects TLS reports by HTTPS: c1.collectors.example and so on
+    "collectors.example": ("insecure", ("* A " + net.WEB[0],)),
     "smart.example": ("insecure", ("mta A " + net.SMARTHOST,)),
     "unsigned.example": ("insecure", (
         "ee A {ee}", "tlsa A {ee}", "_25._tcp.tlsa TLSA 3 1 1 " + "ab" * 32,
@@ -299,14 +311,23 @@ def declare_zones(dns: Dns, certificates: dict[str, Certificate]) -> None:
         tlsa = tuple(_tlsa(text, certificates) for text in case.tlsa)
         (case.zone or _usual)(dns, case, tlsa)
     for kind in POOLS.values():
-        zone = dns.zone(kind.zone, kind.security)
-        for number in range(kind.size):
-            for index, preference in enumerate(kind.preferences, 1):
-                host = f"mx{index}.d{number}"
-                zone.add(f"d{number} MX {preference} {host}",
-                         f"{host} A {kind.network}.{kind.first + number}.{index}")
-                if kind.has_tlsa:
-                    zone.add(f"_25._tcp.{host} TLSA {certificates['pool'].tlsa(3, 1, 1)}")
+        _declare_pool(dns, kind, certificates["pool"].tlsa(3, 1, 1))
+    for domain in CROWD:
+        dns.zone(domain.name, negative_ttl=1).add("@ 1 MX 10 mail", f"mail 1 A {domain.addresses[0]}")
+
+
+def _declare_pool(dns: Dns, kind: PoolKind, tlsa: str) -> None:
+    zone = dns.zone(kind.zone, kind.security, negative_ttl=1 if kind.has_sts else 60)
+    ttl = 1 if kind.has_sts else 3600
+    for number in range(kind.size):
+        for index, preference in enumerate(kind.preferences, 1):
+            host = f"mx{index}.d{number}"
+            zone.add(f"d{number} {ttl} MX {preference} {host}",
+                     f"{host} {ttl} A {kind.network}.{kind.first + number}.{index}")
+            if kind.has_tlsa:
+                zone.add(f"_25._tcp.{host} {ttl} TLSA {tlsa}")
+        if kind.has_sts:
+            zone.add(f'_mta-sts.d{number} 1 TXT "v=STSv1; id=1;"', f"mta-sts.d{number} 1 A {net.WEB[0]}")
 
 
 def declare_hosts(postfix: Postfix, certificates: dict[str, Certificate]) -> None:

@@ -84,7 +84,8 @@ class Zone:
         ]
         for record in self.records:
             owner, rest = record.split(None, 1)
-            lines.append(f"{owner} IN {rest}")
+            first, _, behind = rest.partition(" ")
+            lines.append(f"{owner} {first} IN {behind}" if first.isdigit() else f"{owner} IN {rest}")
         return "\n".join(lines) + "\n"
 
     def absolute(self, owner: str) -> str:
