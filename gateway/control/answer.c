@@ -122,10 +122,13 @@ static const char *told_text(const struct told *t, const char *text, char key[AD
     return key;
 }
 
-/* "off for 30m, locked"; NULL where no level was set. */
+/* "encrypt for 30m, locked"; NULL where no level was set. */
 static const char *told_level(const struct command *c, char *out, size_t size)
 {
     const char *level = argument_text(c, "level");
+    /* By its own name, as in every other line: "on" is only another word for it. */
+    if (level && strcmp(level, "on") == 0)
+        level = level_name(LEVEL_ENCRYPT);
     const char *time = argument_text(c, "for");
     snprintf(out, size, "%s%s%s%s", level ? level : "", time ? " for " : "", time ? time : "",
              argument_flag(c, "locked") ? ", locked" : "");

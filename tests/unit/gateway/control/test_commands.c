@@ -416,6 +416,30 @@ static void the_flag_is_set_and_taken_back(void **state)
     }
 }
 
+static void a_flag_is_logged_by_the_name_of_its_level(void **state)
+{
+    static const struct {
+        const char *rest;
+        const char *want;
+    } cases[] = {
+        {"\"level\":\"on\"", "encrypt"},
+        {"\"level\":\"on\",\"for\":\"30m\",\"locked\":true", "encrypt for 30m, locked"},
+        {"\"level\":\"verified\"", "verified"},
+        {"\"level\":\"off\"", "off"},
+        {"\"level\":\"default\"", "default"},
+    };
+    char want[200];
+    (void)state;
+    add_alice();
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        assert_int_equal(guarantee(cases[i].rest), 0);
+        snprintf(want, sizeof want,
+                 "control command=guarantee uid=1000 user=alice@site.example level=%s",
+                 cases[i].want);
+        assert_string_equal(event, want);
+    }
+}
+
 static void a_flag_for_a_while_returns_to_what_held_for_good(void **state)
 {
     (void)state;
@@ -911,6 +935,7 @@ int main(void)
         TEST(who_leaves_before_the_answer_makes_room_for_the_next),
         TEST(without_resources_for_slow_work_the_answer_is_temporary),
         TEST(the_flag_is_set_and_taken_back),
+        TEST(a_flag_is_logged_by_the_name_of_its_level),
         TEST(a_flag_for_a_while_returns_to_what_held_for_good),
         TEST(a_flag_for_a_while_returns_to_the_default_where_there_was_none),
         TEST(the_same_level_again_does_not_begin_anew),
