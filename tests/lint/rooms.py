@@ -12,6 +12,7 @@ FLOORS = {
     "mail": 0,
     "queue": 1, "bounce": 1, "gateway/guarantee": 1, "gateway/net": 1,
     "gateway/tls": 2, "gateway/dns": 2,
+    "gateway/sts": 3,
     "gateway/posture": 3,
     "gateway/submission": 4, "gateway/delivery": 4, "gateway/control": 4,
     "gateway": 5,
