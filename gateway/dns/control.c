@@ -18,7 +18,13 @@ void control_init(struct control *c, const struct dns_asker *asker, const struct
 
 bool control_is_fresh(const struct control *c)
 {
-    return c->has_succeeded && now_ms(c) - c->succeeded_at_ms < DNS_CONTROL_FRESH_MS;
+    return c->suspicion[0] == '\0' && c->has_succeeded &&
+           now_ms(c) - c->succeeded_at_ms < DNS_CONTROL_FRESH_MS;
+}
+
+void control_suspect(struct control *c, const char *why)
+{
+    snprintf(c->suspicion, sizeof c->suspicion, "%s", why);
 }
 
 static void make_name(char out[DNS_QUESTION_SIZE])
@@ -92,10 +98,11 @@ static void answered(void *context, struct dns_ask *ask, const struct dns_answer
     struct control_waits told = TAILQ_HEAD_INITIALIZER(told);
     TAILQ_CONCAT(&told, &c->waits, entry);
     struct control_wait *wait;
-    bool is_failing = c->is_failing;
+    bool is_our_fault = c->is_failing || c->suspicion[0] != '\0';
+    const char *cause = c->is_failing ? why : c->suspicion;
     while ((wait = TAILQ_FIRST(&told)) != NULL) {
         TAILQ_REMOVE(&told, wait, entry);
-        wait->told(wait->context, is_failing, why);
+        wait->told(wait->context, is_our_fault, cause);
     }
 }
 

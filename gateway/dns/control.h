@@ -13,6 +13,7 @@
 #include "gateway/dns/answer.h"
 
 #define DNS_CONTROL_FRESH_MS 60000
+#define DNS_SUSPICION_SIZE 600
 #define DNS_CONTROL_EVENT_MS 60000 /* at most one event in this time */
 
 /* Somebody who waits for the verdict; lies in the waiter's own memory. */
@@ -35,12 +36,17 @@ struct control {
     bool has_told;
     int64_t succeeded_at_ms;
     int64_t told_at_ms;
+    char suspicion[DNS_SUSPICION_SIZE]; /* why we are to blame whatever the root says; "" */
     struct control_waits waits;
 };
 
 void control_init(struct control *c, const struct dns_asker *asker,
                   const struct event_sink *events);
-bool control_is_fresh(const struct control *c); /* succeeded within the last minute */
+/* Succeeded within the last minute, and nothing speaks against us? */
+bool control_is_fresh(const struct control *c);
+/* Something else proves (not "") that we cannot tell a good answer from a bad one: until it is
+ * taken back every verdict is that the fault is ours. Copied. */
+void control_suspect(struct control *c, const char *why);
 /* Tells the verdict of the question under way, else of a new one. Never from inside this call. */
 void control_join(struct control *c, struct control_wait *wait);
 /* Asks although nobody waits: at start, so that the operator hears of a broken resolver at once. */

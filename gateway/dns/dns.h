@@ -22,6 +22,11 @@ struct dns_options {
     const char *trust_anchor;        /* file */
     const char *unbound_config;      /* "" or a further libunbound configuration file */
     const struct event_sink *events; /* borrowed; may be NULL */
+    /* Names whose answer must be secure, insecure, bogus (selftest.h): asked at start and every
+     * hour. Copied; "" or NULL: not asked. */
+    const char *self_test_signed;
+    const char *self_test_unsigned;
+    const char *self_test_bogus;
 };
 /* NULL with words that name the file or the resolver. */
 NODISCARD struct dns *dns_new(struct loop *home, const struct dns_options *o, char *error,
@@ -29,6 +34,9 @@ NODISCARD struct dns *dns_new(struct loop *home, const struct dns_options *o, ch
 /* Cancels what is under way (its callbacks come with DNS_OUR_FAULT, or not at all once their loop
  * ended) and frees. Home loop only. */
 void dns_free(struct dns *d);
+/* What the self-test found, for the operator: "ok", "off", "not asked yet", or what is wrong. Home
+ * loop only. */
+void dns_self_test_words(const struct dns *d, char *out, size_t size);
 
 enum dns_security { DNS_SECURE, DNS_INSECURE };
 enum dns_status {

@@ -13,6 +13,7 @@
 #include "gateway/dns/answer.h"
 #include "gateway/dns/context.h"
 #include "gateway/dns/control.h"
+#include "gateway/dns/selftest.h"
 #include "gateway/dns/dns.h"
 #include "gateway/dns/host.h"
 #include "gateway/dns/message.h"
@@ -80,6 +81,8 @@ struct dns {
     struct questions questions;
     struct dns_asker asker;
     struct control control;
+    struct self_test self_test;
+    struct loop_timer *self_test_timer;
 };
 
 static void dns_unref(struct dns *d)
@@ -133,7 +136,8 @@ static void control_told(void *context, bool is_our_fault, const char *why)
 static void hand_out_doubtful(struct query *q)
 {
     struct dns *d = q->dns;
-    if (q->ask == &d->control.ask || control_is_fresh(&d->control)) {
+    bool is_own = q->ask == &d->control.ask || self_test_owns(&d->self_test, q->ask);
+    if (is_own || control_is_fresh(&d->control)) {
         hand_out_status(q);
         return;
     }
@@ -461,11 +465,31 @@ void dns_cancel(struct dns_question *q)
 
 /* --- the resolver --- */
 
+static void self_tested(void *context)
+{
+    struct dns *d = context;
+    control_suspect(&d->control, self_test_culprit(&d->self_test));
+    loop_timer_start(d->self_test_timer, self_test_again_in_ms(&d->self_test));
+}
+
+static void self_test_is_due(void *context)
+{
+    struct dns *d = context;
+    self_test_run(&d->self_test);
+}
+
+void dns_self_test_words(const struct dns *d, char *out, size_t size)
+{
+    self_test_words(&d->self_test, out, size);
+}
+
 static void first_probe(void *argument)
 {
     struct dns *d = argument;
-    if (d->ctx)
+    if (d->ctx) {
         control_probe(&d->control);
+        self_test_run(&d->self_test);
+    }
     dns_unref(d);
 }
 
@@ -474,7 +498,8 @@ static bool attach(struct dns *d, char *error, size_t error_size)
     int fd = ub_fd(d->ctx);
     d->watch = fd >= 0 ? loop_watch_new(d->home, fd, library_is_readable, d) : NULL;
     d->timer = loop_timer_new(d->home, time_is_up, d);
-    if (d->watch && d->timer)
+    d->self_test_timer = loop_timer_new(d->home, self_test_is_due, d);
+    if (d->watch && d->timer && d->self_test_timer)
         return true;
     snprintf(error, error_size, "resolver: out of descriptors or memory");
     return false;
@@ -496,6 +521,7 @@ struct dns *dns_new(struct loop *home, const struct dns_options *o, char *error,
     TAILQ_INIT(&d->questions);
     d->asker = (struct dns_asker){.ask = ask_library, .now_ms = clock_ms, .context = d};
     control_init(&d->control, &d->asker, o->events);
+    self_test_init(&d->self_test, &d->asker, o->events, o, self_tested, d);
     if (!attach(d, error, error_size)) {
         dns_free(d);
         return NULL;
@@ -521,6 +547,7 @@ void dns_free(struct dns *d)
         return;
     loop_watch_free(d->watch);
     loop_timer_free(d->timer);
+    loop_timer_free(d->self_test_timer);
     /* Ends libunbound's thread; no callback comes for what was under way. */
     ub_ctx_delete(d->ctx);
     d->ctx = NULL;

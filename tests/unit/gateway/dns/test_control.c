@@ -113,6 +113,28 @@ static void only_a_secure_denial_of_the_name_clears_us(void **state)
     }
 }
 
+static void a_suspicion_against_us_outweighs_what_the_root_says(void **state)
+{
+    (void)state;
+    struct scene s;
+    setup(&s);
+    join(&s, 0);
+    fake_dns_answer(&s.dns, DNS_NXDOMAIN, DNS_SECURE);
+    assert_true(control_is_fresh(&s.control));
+    control_suspect(&s.control, "good.example is bogus");
+    assert_false(control_is_fresh(&s.control));
+    join(&s, 1);
+    fake_dns_answer(&s.dns, DNS_NXDOMAIN, DNS_SECURE);
+    assert_true(s.waiters[1].is_our_fault);
+    assert_string_equal(s.waiters[1].why, "good.example is bogus");
+    assert_string_equal(events, ""); /* who suspects tells */
+    control_suspect(&s.control, "");
+    assert_true(control_is_fresh(&s.control));
+    join(&s, 2);
+    fake_dns_answer(&s.dns, DNS_NXDOMAIN, DNS_SECURE);
+    assert_false(s.waiters[2].is_our_fault);
+}
+
 static void success_is_remembered_for_one_minute(void **state)
 {
     (void)state;
@@ -192,6 +214,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_question_is_a_fresh_random_name_under_the_root),
         cmocka_unit_test(only_a_secure_denial_of_the_name_clears_us),
+        cmocka_unit_test(a_suspicion_against_us_outweighs_what_the_root_says),
         cmocka_unit_test(success_is_remembered_for_one_minute),
         cmocka_unit_test(look_ups_that_fail_together_share_one_question),
         cmocka_unit_test(who_joins_while_told_waits_for_a_question_of_its_own),
