@@ -201,6 +201,24 @@ static void group_give_back(struct delivery *d, struct recipient_group *g)
     group_free(g);
 }
 
+/* The store could not be read. Nothing of the lane begins for a while, neither what was taken nor
+ * what is still due: it would be the same read again, and at once. */
+static void let_lane_wait(struct delivery *d, struct destination *destination,
+                          const struct queue_lane *key)
+{
+    int64_t due_at_ms = date_now_ms() + STORE_RETRY_MS;
+    struct lane *lane;
+    TAILQ_FOREACH(lane, &destination->lanes, entry)
+    {
+        if (lane->key.flow == key->flow && strcmp(lane->key.domain, key->domain) == 0) {
+            TAILQ_REMOVE(&destination->lanes, lane, entry);
+            lanes_wait(&d->lanes, lane, due_at_ms);
+            return;
+        }
+    }
+    lanes_note(&d->lanes, key, due_at_ms);
+}
+
 static void begin_attempt(struct delivery *d, struct destination *destination,
                           struct recipient_group *g)
 {
@@ -220,7 +238,7 @@ static void begin_attempt(struct delivery *d, struct destination *destination,
     int error = queue_message_read(d->o.queue, g->recipients[0].id, &o.message);
     if (error != 0) {
         if (error != -ENOENT) /* else removed by the administrator this moment */
-            lanes_note(&d->lanes, &g->lane, date_now_ms() + STORE_RETRY_MS);
+            let_lane_wait(d, destination, &g->lane);
         group_give_back(d, g);
         return;
     }
