@@ -61,50 +61,106 @@ static bool is_matched_by_dane(const struct guarantee_host *h)
            h->is_dane_matched;
 }
 
-/* Behind an insecure MX look-up the matched name may be the attacker's own: then a match proves
- * encryption and no more (GUARANTEE.md section 5). */
-static bool is_verified_by_dane(const struct guarantee_host *h)
+static bool is_listed_by_sts(const struct guarantee_host *h)
+{
+    return h->sts == GUARANTEE_STS_COVERS && !h->is_literal;
+}
+
+/* Is this the host that the recipient's domain named? An insecure MX look-up alone may have been
+ * answered by an attacker. */
+static bool is_name_authentic(const struct guarantee_host *h)
+{
+    return (h->is_name_secure && !h->is_literal) || is_listed_by_sts(h);
+}
+
+/* Policy dane takes names from DNSSEC only. */
+static bool is_verified_by_dane_alone(const struct guarantee_host *h)
 {
     return is_matched_by_dane(h) && h->is_name_secure && !h->is_literal;
+}
+
+/* Where the name is not authentic it may be the attacker's own: then a match proves encryption and
+ * no more (GUARANTEE.md section 5). */
+static bool is_verified_by_dane(const struct guarantee_host *h)
+{
+    return is_matched_by_dane(h) && is_name_authentic(h);
+}
+
+/* DANE at a host wins over MTA-STS there. */
+static bool is_verified_by_sts(const struct guarantee_host *h)
+{
+    return h->tls == GUARANTEE_TLS_ESTABLISHED && h->tlsa != GUARANTEE_TLSA_USABLE &&
+           is_listed_by_sts(h) && h->is_pkix_valid && h->is_pkix_for_host;
 }
 
 static bool is_verified_by_pkix(const struct guarantee_host *h)
 {
     return h->tls == GUARANTEE_TLS_ESTABLISHED && h->is_pkix_valid && !h->is_literal &&
-           (h->is_name_secure || h->is_pkix_for_domain);
+           (h->is_name_secure || h->is_pkix_for_domain ||
+            (is_listed_by_sts(h) && h->is_pkix_for_host));
 }
 
-/* REQUIRETLS asks for more than a policy: the name itself must be authentic (RFC 8689 section
- * 4.2.1). */
-static enum shortfall shortfall_of_requiretls(const struct guarantee_host *h)
+/* Does something lack that the policy of the domain might make good, were it known? */
+static bool is_sts_unlearnt(const struct guarantee_host *h)
 {
-    if (!h->is_name_secure || h->is_literal)
-        return SHORTFALL_REQUIRETLS_NAME;
-    if (!is_matched_by_dane(h) && !h->is_pkix_valid)
-        return SHORTFALL_REQUIRETLS_CERTIFICATE;
-    return h->offers_requiretls ? SHORTFALL_NONE : SHORTFALL_REQUIRETLS_OFFER;
+    return !h->is_literal && (h->sts == GUARANTEE_STS_UNKNOWN || h->sts == GUARANTEE_STS_OUR_FAULT);
 }
 
-/* What the established TLS lacks of all that is required here. What DNS published comes first: the
- * record that does not match is the cause, whatever else asked for it. */
-static enum shortfall shortfall_of(const struct required_here *here,
-                                   const struct guarantee_requirement *r,
-                                   const struct guarantee_host *h)
+/* What lacks although the policy of the domain is known, or whatever it says. What was published
+ * comes first: the record that does not match is the cause, whatever else asked for it. */
+static enum shortfall certain_shortfall(const struct required_here *here,
+                                        const struct guarantee_requirement *r,
+                                        const struct guarantee_host *h)
 {
+    bool may_be_listed = is_sts_unlearnt(h);
     if (here->tlsa_match && !is_matched_by_dane(h))
         return SHORTFALL_TLSA_MATCH;
-    if (here->dane && !is_verified_by_dane(h))
+    if (here->sts && !is_verified_by_sts(h))
+        return SHORTFALL_STS_CERTIFICATE;
+    if (here->dane && !is_verified_by_dane_alone(h))
         return SHORTFALL_DANE;
-    if (here->verify && !is_verified_by_dane(h) && !is_verified_by_pkix(h))
+    if (here->verified && !is_verified_by_dane(h) && !is_verified_by_sts(h) && !may_be_listed)
+        return SHORTFALL_VERIFIED;
+    if (here->verify && !is_verified_by_dane(h) && !is_verified_by_pkix(h) && !may_be_listed)
         return SHORTFALL_PKIX;
-    enum shortfall of_requiretls = here->requiretls ? shortfall_of_requiretls(h) : SHORTFALL_NONE;
-    if (of_requiretls != SHORTFALL_NONE)
-        return of_requiretls;
+    /* REQUIRETLS asks for more than a policy: the name itself must be authentic (RFC 8689 section
+     * 4.2.1). */
+    if (here->requiretls && !is_name_authentic(h) && !may_be_listed)
+        return SHORTFALL_REQUIRETLS_NAME;
+    if (here->requiretls && !is_matched_by_dane(h) && !h->is_pkix_valid)
+        return SHORTFALL_REQUIRETLS_CERTIFICATE;
+    if (here->requiretls && !h->offers_requiretls)
+        return SHORTFALL_REQUIRETLS_OFFER;
     /* What is beyond a smarthost nobody can see from here; only REQUIRETLS, offered there and used
      * in the transaction, binds it (GUARANTEE.md section 1). */
     if (here->onward && !(r->requiretls && h->offers_requiretls))
         return SHORTFALL_ONWARD;
     return SHORTFALL_NONE;
+}
+
+/* What waits for the policy of the domain to be learnt. */
+static enum shortfall uncertain_shortfall(const struct required_here *here,
+                                          const struct guarantee_host *h)
+{
+    bool lacks_certificate =
+        (here->verified && !is_verified_by_dane(h) && !is_verified_by_sts(h)) ||
+        (here->verify && !is_verified_by_dane(h) && !is_verified_by_pkix(h));
+    bool lacks_name = here->requiretls && !is_name_authentic(h);
+    if (!lacks_certificate && !lacks_name)
+        return SHORTFALL_NONE;
+    if (h->sts == GUARANTEE_STS_OUR_FAULT)
+        return SHORTFALL_STS_OUR_FAULT;
+    return lacks_certificate ? SHORTFALL_STS_UNKNOWN : SHORTFALL_REQUIRETLS_STS_UNKNOWN;
+}
+
+/* What the established TLS lacks of all that is required here. What is certain goes before what may
+ * turn out well: one line that fails is enough. */
+static enum shortfall shortfall_of(const struct required_here *here,
+                                   const struct guarantee_requirement *r,
+                                   const struct guarantee_host *h)
+{
+    enum shortfall certain = certain_shortfall(here, r, h);
+    return certain != SHORTFALL_NONE ? certain : uncertain_shortfall(here, h);
 }
 
 static enum guarantee_kind kind_of_shortfall(enum shortfall shortfall)
@@ -113,11 +169,19 @@ static enum guarantee_kind kind_of_shortfall(enum shortfall shortfall)
     case SHORTFALL_NONE:
         return GUARANTEE_ACCEPTABLE;
     case SHORTFALL_TLSA_MATCH:
+    case SHORTFALL_STS_EXCLUDES:
+    case SHORTFALL_STS_CERTIFICATE:
     case SHORTFALL_DANE:
+    case SHORTFALL_VERIFIED:
     case SHORTFALL_PKIX:
     case SHORTFALL_REQUIRETLS_NAME:
     case SHORTFALL_REQUIRETLS_CERTIFICATE:
         return GUARANTEE_NOT_AUTHENTICATED;
+    case SHORTFALL_STS_UNKNOWN:
+    case SHORTFALL_REQUIRETLS_STS_UNKNOWN:
+        return GUARANTEE_PASSING_TROUBLE;
+    case SHORTFALL_STS_OUR_FAULT:
+        return GUARANTEE_OWN_FAULT;
     case SHORTFALL_REQUIRETLS_OFFER:
     case SHORTFALL_ONWARD:
         return GUARANTEE_NO_REQUIRETLS;
@@ -157,6 +221,11 @@ static enum guarantee_kind kind_of(const struct required_here *here,
         return GUARANTEE_OWN_FAULT;
     if (here->tlsa_known && h->tlsa == GUARANTEE_TLSA_ERROR)
         return GUARANTEE_TLS_UNKNOWN;
+    /* Not even connected; a connection that is there all the same changes nothing. */
+    if (here->sts && h->sts == GUARANTEE_STS_EXCLUDES) {
+        *shortfall = SHORTFALL_STS_EXCLUDES;
+        return GUARANTEE_NOT_AUTHENTICATED;
+    }
     switch (h->contact) {
     case GUARANTEE_UNTRIED:
         return GUARANTEE_NOT_YET;
@@ -170,6 +239,23 @@ static enum guarantee_kind kind_of(const struct required_here *here,
     panic("kind_of: contact %d", (int)h->contact);
 }
 
+/* Looks once more at what was found acceptable, by other ways than those that led there. */
+static void check_acceptable(const struct guarantee_requirement *r, const struct guarantee_host *h)
+{
+    if (h->contact != GUARANTEE_IN_CONTACT ||
+        (!h->is_local_route && guarantee_demands_tls(r) && h->tls != GUARANTEE_TLS_ESTABLISHED))
+        panic("guarantee_judge: acceptable without TLS: contact %d tls %d", (int)h->contact,
+              (int)h->tls);
+    if (h->is_local_route || h->tlsa == GUARANTEE_TLSA_USABLE ||
+        (r->ignores_promises && !r->requiretls))
+        return;
+    if (h->sts == GUARANTEE_STS_EXCLUDES ||
+        (h->sts == GUARANTEE_STS_COVERS &&
+         (h->tls != GUARANTEE_TLS_ESTABLISHED || !h->is_pkix_for_host)))
+        panic("guarantee_judge: acceptable against the MTA-STS policy: sts %d tls %d", (int)h->sts,
+              (int)h->tls);
+}
+
 struct guarantee_verdict guarantee_judge(const struct guarantee_requirement *r,
                                          const struct guarantee_host *h)
 {
@@ -180,14 +266,15 @@ struct guarantee_verdict guarantee_judge(const struct guarantee_requirement *r,
         return verdict;
     if (verdict.kind != GUARANTEE_ACCEPTABLE) {
         verdict.outcome = words_verdict(verdict.kind, shortfall, r, h);
+        verdict.is_by_sts =
+            shortfall == SHORTFALL_STS_EXCLUDES || shortfall == SHORTFALL_STS_CERTIFICATE;
         return verdict;
     }
-    if (h->contact != GUARANTEE_IN_CONTACT ||
-        (!h->is_local_route && guarantee_demands_tls(r) && h->tls != GUARANTEE_TLS_ESTABLISHED))
-        panic("guarantee_judge: acceptable without TLS: contact %d tls %d", (int)h->contact,
-              (int)h->tls);
+    check_acceptable(r, h);
     if (is_verified_by_dane(h))
         verdict.verified = GUARANTEE_VERIFIED_DANE;
+    else if (is_verified_by_sts(h))
+        verdict.verified = GUARANTEE_VERIFIED_STS;
     else if (is_verified_by_pkix(h))
         verdict.verified = GUARANTEE_VERIFIED_PKIX;
     return verdict;

@@ -174,11 +174,14 @@ struct guarantee_verdict {
         GUARANTEE_VERIFIED_STS,
         GUARANTEE_VERIFIED_PKIX
     } verified;
+    bool is_by_sts; /* the enforced MTA-STS policy is what stands in the way: it does not list the
+                       host, or the certificate is not valid for its name */
 };
 
 /* May be asked at any point of a connection's life, with the facts known so far. An established TLS
- * is judged by what the connection is, not by what was hoped. Before connecting, TLS_UNKNOWN says
- * that the host is not to be used for this recipient. */
+ * is judged by what the connection is, not by what was hoped. Before connecting, TLS_UNKNOWN and
+ * NOT_AUTHENTICATED (a host that the MTA-STS policy does not list) say that the host is not to be
+ * used for this recipient; every kind but ACCEPTABLE and NOT_YET does. */
 struct guarantee_verdict guarantee_judge(const struct guarantee_requirement *r,
                                          const struct guarantee_host *h);
 
@@ -238,9 +241,10 @@ struct guarantee_conclusion {
                          is the cause */
     bool is_release_refused; /* STOP: policy or REQUIRETLS is the cause (also without the flag, and
                                 with --force, it would stop) */
-    bool is_downgrade;       /* STOP, or DEFER for want of TLS: the host whose outcome this is has
-                                tls_seen_at, and TLS could not be had of it now */
-    bool is_suspended;       /* DEFER in place of a STOP, as stops are suspended */
+    bool is_by_sts;    /* STOP or DEFER: as in the verdict of the host whose outcome this is */
+    bool is_downgrade; /* the host whose outcome this is has tls_seen_at, and now no TLS: STOP,
+                          or DEFER that is not for passing trouble (454, cut handshake) */
+    bool is_suspended; /* DEFER in place of a STOP, as stops are suspended */
 };
 
 struct guarantee_conclusion guarantee_conclude(const struct guarantee_requirement *r,

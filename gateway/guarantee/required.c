@@ -114,6 +114,31 @@ static bool is_tls_published(enum guarantee_tlsa tlsa)
     panic("is_tls_published: %d", (int)tlsa);
 }
 
+/* DANE at a host wins over MTA-STS there; the look-up error of one is no reason to ask the other
+ * instead, but that the host is then not used at all is seen to before. */
+static bool is_bound_by_sts(const struct guarantee_host *h)
+{
+    switch (h->sts) {
+    case GUARANTEE_STS_NONE:
+    case GUARANTEE_STS_TESTING:
+    case GUARANTEE_STS_UNKNOWN:
+    case GUARANTEE_STS_OUR_FAULT:
+        return false;
+    case GUARANTEE_STS_COVERS:
+    case GUARANTEE_STS_EXCLUDES:
+        return h->tlsa != GUARANTEE_TLSA_USABLE;
+    }
+    panic("is_bound_by_sts: %d", (int)h->sts);
+}
+
+/* Memory binds where nobody decided otherwise: neither the sender or the administrator for this
+ * message, nor the administrator for this destination. */
+static bool is_bound_by_memory(const struct guarantee_requirement *r,
+                               const struct guarantee_host *h)
+{
+    return h->is_tls_remembered && !r->ignores_memory && !has_policy(r, GUARANTEE_POLICY_NONE);
+}
+
 struct required_here required_here(const struct guarantee_requirement *r,
                                    const struct guarantee_host *h)
 {
@@ -123,13 +148,17 @@ struct required_here required_here(const struct guarantee_requirement *r,
         return here;
     bool keeps_promises = !r->ignores_promises || r->requiretls;
     bool is_published = is_tls_published(h->tlsa);
-    here.dane = r->level == LEVEL_VERIFIED || has_policy(r, GUARANTEE_POLICY_DANE);
+    here.dane = has_policy(r, GUARANTEE_POLICY_DANE);
+    here.verified = r->level == LEVEL_VERIFIED;
     here.verify = has_policy(r, GUARANTEE_POLICY_VERIFY);
     here.requiretls = r->requiretls;
     here.onward = h->is_smarthost && r->level == LEVEL_VERIFIED;
-    here.tlsa_known = keeps_promises || here.dane;
-    here.tlsa_match = keeps_promises && h->tlsa == GUARANTEE_TLSA_USABLE;
-    here.tls = guarantee_demands_tls(r) || (keeps_promises && is_published);
+    here.tlsa_known = keeps_promises || here.dane || here.verified;
+    here.tlsa_match = (keeps_promises || here.verified) && h->tlsa == GUARANTEE_TLSA_USABLE;
+    here.sts = keeps_promises && is_bound_by_sts(h);
+    here.tls = guarantee_demands_tls(r) || (keeps_promises && is_published) || here.sts;
+    here.only_remembered = !here.tls && is_bound_by_memory(r, h);
+    here.tls |= here.only_remembered;
     return here;
 }
 
@@ -164,7 +193,8 @@ static const char *level_words(enum level l)
     case LEVEL_ENCRYPT:
         return "encrypted transport (TLS 1.2 or newer)";
     case LEVEL_VERIFIED:
-        return "encrypted transport to a verified server (TLS 1.2 or newer, DANE)";
+        return "encrypted transport to a verified server (TLS 1.2 or newer, DANE or "
+               "MTA-STS)";
     }
     panic("level_words: %d", (int)l);
 }
@@ -193,4 +223,7 @@ void guarantee_stop_words(const struct guarantee_requirement *r,
     if (conclusion->is_flag_met)
         unmet.level = LEVEL_OFF;
     guarantee_required_words(&unmet, out, size);
+    if (conclusion->is_by_sts)
+        add_words(out, size, "a listed host with a certificate valid for its name",
+                  "by the MTA-STS policy of the recipient's domain");
 }

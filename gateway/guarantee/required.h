@@ -10,11 +10,15 @@ struct required_here {
     bool
         tlsa_known; /* the host is not used while its TLSA records could not be learnt (RFC 7672) */
     bool tlsa_match; /* a published usable TLSA record must match */
-    bool dane;   /* authenticated by DANE from a secure MX look-up: level verified, policy or route
-                    dane */
-    bool verify; /* WebPKI or DANE: policy or route verify */
+    bool sts;  /* the enforced MTA-STS policy binds here: the host listed, its certificate valid by
+                  WebPKI for its name */
+    bool dane; /* authenticated by DANE from a secure MX look-up: policy or route dane */
+    bool verified;   /* level verified: authenticated by DANE, from a secure MX look-up or where
+                        MTA-STS lists the host, or by MTA-STS */
+    bool verify;     /* WebPKI or DANE: policy or route verify */
     bool requiretls; /* RFC 8689: authentic name, certificate, REQUIRETLS after TLS */
     bool onward;     /* through a smarthost: what is beyond it is bound by REQUIRETLS alone */
+    bool only_remembered; /* TLS is asked for by nothing but the memory that it was there */
 };
 
 struct required_here required_here(const struct guarantee_requirement *r,

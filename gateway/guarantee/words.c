@@ -1,6 +1,10 @@
 #include "gateway/guarantee/words.h"
 
 #include <stdio.h>
+#include <string.h>
+
+#include "gateway/guarantee/required.h"
+#include "mail/date.h"
 
 const char *words_host(const struct guarantee_host *h, char out[WORDS_HOST_SIZE])
 {
@@ -9,6 +13,25 @@ const char *words_host(const struct guarantee_host *h, char out[WORDS_HOST_SIZE]
     else
         snprintf(out, WORDS_HOST_SIZE, "%.*s[%.64s]", DOMAIN_MAX, h->is_literal ? "" : h->name,
                  h->address);
+    return out;
+}
+
+#define STS_DOMAIN_SIZE (DOMAIN_SIZE + 1)
+/* Whose policy. */
+static const char *sts_domain(const struct guarantee_host *h, char out[STS_DOMAIN_SIZE])
+{
+    bool has_domain = h->sts_domain != NULL && h->sts_domain[0] != '\0';
+    snprintf(out, STS_DOMAIN_SIZE, "%.*s", DOMAIN_MAX,
+             has_domain ? h->sts_domain : "the recipient's domain");
+    return out;
+}
+
+/* ": why the policy could not be learnt", or nothing. */
+#define STS_DETAIL_SIZE 160
+static const char *sts_detail(const struct guarantee_host *h, char out[STS_DETAIL_SIZE])
+{
+    bool has_words = h->sts_detail != NULL && h->sts_detail[0] != '\0';
+    snprintf(out, STS_DETAIL_SIZE, "%s%s", has_words ? ": " : "", has_words ? h->sts_detail : "");
     return out;
 }
 
@@ -26,9 +49,14 @@ static struct outcome unreachable(const struct guarantee_host *h)
 }
 
 /* Our own faults are of subject 3 (mail system), whatever number the library's error was given. */
-static struct outcome own_fault(const struct guarantee_host *h)
+static struct outcome own_fault(enum shortfall shortfall, const struct guarantee_host *h)
 {
+    char domain[STS_DOMAIN_SIZE], why[STS_DETAIL_SIZE];
     struct status fault = status_make(4, 3, 0);
+    if (shortfall == SHORTFALL_STS_OUR_FAULT)
+        return outcome_local(
+            fault, "a fault of this mail system kept it from learning the MTA-STS policy of %s%s",
+            sts_domain(h, domain), sts_detail(h, why));
     if (h->cause.status.class == 0)
         return outcome_local(fault, "a fault of this mail system kept host %.*s from being used",
                              DOMAIN_MAX, h->name);
@@ -48,6 +76,30 @@ static struct outcome unknown_tls(const struct guarantee_host *h)
                          h->cause.text);
 }
 
+/* Who wants TLS here. */
+static const char *demand_words(const struct guarantee_requirement *r,
+                                const struct guarantee_host *h)
+{
+    if (r->requiretls)
+        return "Sender requested REQUIRETLS";
+    return required_here(r, h).only_remembered ? "TLS is expected" : "TLS is required";
+}
+
+/* What TLS there is none of now, though it was there: another event than a host that never had it,
+ * so it is said, behind the sentence that programs know. */
+static struct outcome with_memory(struct outcome o, const char *had, const struct guarantee_host *h)
+{
+    char when[DATE_SIZE], looks[32] = "earlier looks";
+    if (h->tls_seen_at == 0)
+        return o;
+    if (h->tls_looks > 0)
+        snprintf(looks, sizeof looks, "%u earlier looks", h->tls_looks);
+    size_t len = strlen(o.text);
+    snprintf(o.text + len, sizeof o.text - len, "; on %s %s, last on %.10s", looks, had,
+             date_rfc3339(h->tls_seen_at, when));
+    return o;
+}
+
 static struct outcome not_offered(const struct guarantee_requirement *r,
                                   const struct guarantee_host *h)
 {
@@ -57,8 +109,8 @@ static struct outcome not_offered(const struct guarantee_requirement *r,
         return outcome_local(
             status_make(5, 7, 30),
             "Sender requested REQUIRETLS, but TLS service was not offered by host %s", host);
-    return outcome_local(status_make(5, 7, 4), "TLS is required, but was not offered by host %s",
-                         host);
+    return outcome_local(status_make(5, 7, 4), "%s, but was not offered by host %s",
+                         demand_words(r, h), host);
 }
 
 /* A refusal of STARTTLS, passing (class 4) or final (class 5). */
@@ -71,8 +123,7 @@ static struct outcome refused(unsigned class, const struct guarantee_requirement
     else if (h->cause.status.class != 0)
         snprintf(reply, sizeof reply, "%s", h->cause.text);
     return outcome_local(status_make(class, 7, r->requiretls ? 10 : 4),
-                         "%s, but host %s refused to start TLS: %s",
-                         r->requiretls ? "Sender requested REQUIRETLS" : "TLS is required",
+                         "%s, but host %s refused to start TLS: %s", demand_words(r, h),
                          words_host(h, host), reply);
 }
 
@@ -131,6 +182,51 @@ static struct outcome without_dane(struct status status, const struct guarantee_
     panic("without_dane: tlsa %d", (int)h->tlsa);
 }
 
+/* And why MTA-STS does not either. */
+static const char *without_sts(const struct guarantee_host *h)
+{
+    if (h->is_literal)
+        return "";
+    switch (h->sts) {
+    case GUARANTEE_STS_NONE:
+        return "; no MTA-STS policy applies";
+    case GUARANTEE_STS_TESTING:
+        return "; the MTA-STS policy is in testing mode";
+    case GUARANTEE_STS_EXCLUDES:
+        return "; the MTA-STS policy does not list it";
+    case GUARANTEE_STS_COVERS:
+    case GUARANTEE_STS_UNKNOWN:
+    case GUARANTEE_STS_OUR_FAULT:
+        return "";
+    }
+    panic("without_sts: %d", (int)h->sts);
+}
+
+static struct outcome unverified(struct status status, const struct guarantee_host *h)
+{
+    struct outcome o = without_dane(status, h);
+    size_t len = strlen(o.text);
+    snprintf(o.text + len, sizeof o.text - len, "%s", without_sts(h));
+    return o;
+}
+
+/* What MTA-STS requires and does not find. */
+static struct outcome against_sts(enum shortfall shortfall, struct status status,
+                                  const struct guarantee_host *h)
+{
+    char host[WORDS_HOST_SIZE], domain[STS_DOMAIN_SIZE], why[CERTIFICATE_ERROR_SIZE];
+    words_host(h, host);
+    sts_domain(h, domain);
+    if (shortfall == SHORTFALL_STS_EXCLUDES)
+        return outcome_local(
+            status, "Server certificate not verified: host %s is not in the MTA-STS policy of %s",
+            host, domain);
+    return outcome_local(status,
+                         "Server certificate not verified: certificate of host %s is not valid for "
+                         "its name, as the MTA-STS policy of %s requires%s",
+                         host, domain, certificate_error(h, why));
+}
+
 static struct outcome without_pkix(struct status status, const struct guarantee_host *h)
 {
     char host[WORDS_HOST_SIZE], why[CERTIFICATE_ERROR_SIZE];
@@ -157,8 +253,13 @@ static struct outcome not_authenticated(enum shortfall shortfall, const struct g
                              "Server certificate not verified: no TLSA record matches the "
                              "certificate of host %s%s",
                              words_host(h, host), certificate_error(h, why));
+    case SHORTFALL_STS_EXCLUDES:
+    case SHORTFALL_STS_CERTIFICATE:
+        return against_sts(shortfall, not_verified, h);
     case SHORTFALL_DANE:
         return without_dane(not_verified, h);
+    case SHORTFALL_VERIFIED:
+        return unverified(not_verified, h);
     case SHORTFALL_PKIX:
         return without_pkix(not_verified, h);
     case SHORTFALL_REQUIRETLS_NAME:
@@ -181,10 +282,40 @@ static struct outcome not_authenticated(enum shortfall shortfall, const struct g
                              "Verified TLS is required, but mail through smarthost %s does not go "
                              "on with REQUIRETLS",
                              words_host(h, host));
+    case SHORTFALL_STS_UNKNOWN:
+    case SHORTFALL_REQUIRETLS_STS_UNKNOWN:
+    case SHORTFALL_STS_OUR_FAULT:
     case SHORTFALL_NONE:
         break;
     }
     panic("not_authenticated: shortfall %d", (int)shortfall);
+}
+
+/* The policy that might authenticate the host could not be learnt. */
+static struct outcome unlearnt(enum shortfall shortfall, const struct guarantee_host *h)
+{
+    char host[WORDS_HOST_SIZE], domain[STS_DOMAIN_SIZE], why[STS_DETAIL_SIZE];
+    sts_domain(h, domain);
+    sts_detail(h, why);
+    if (shortfall == SHORTFALL_REQUIRETLS_STS_UNKNOWN)
+        return outcome_local(status_make(4, 7, 10),
+                             "Sender requested REQUIRETLS, but the name of host %s is not "
+                             "authentic: the MTA-STS policy of %s could not be learnt%s",
+                             words_host(h, host), domain, why);
+    return outcome_local(
+        status_make(4, 7, 5),
+        "Server certificate not verified: the MTA-STS policy of %s could not be learnt%s", domain,
+        why);
+}
+
+static struct outcome passing(enum shortfall shortfall, const struct guarantee_requirement *r,
+                              const struct guarantee_host *h)
+{
+    if (shortfall != SHORTFALL_NONE)
+        return unlearnt(shortfall, h);
+    if (h->tls == GUARANTEE_TLS_CUT)
+        return with_memory(handshake(4, "connection lost", h), "it had TLS", h);
+    return with_memory(refused(4, r, h), "it had TLS", h);
 }
 
 static struct outcome sentence(enum guarantee_kind kind, enum shortfall shortfall,
@@ -193,19 +324,19 @@ static struct outcome sentence(enum guarantee_kind kind, enum shortfall shortfal
 {
     switch (kind) {
     case GUARANTEE_OWN_FAULT:
-        return own_fault(h);
+        return own_fault(shortfall, h);
     case GUARANTEE_UNREACHABLE:
         return unreachable(h);
     case GUARANTEE_TLS_UNKNOWN:
         return unknown_tls(h);
     case GUARANTEE_PASSING_TROUBLE:
-        return h->tls == GUARANTEE_TLS_CUT ? handshake(4, "connection lost", h) : refused(4, r, h);
+        return passing(shortfall, r, h);
     case GUARANTEE_NOT_OFFERED:
-        return not_offered(r, h);
+        return with_memory(not_offered(r, h), "it offered TLS", h);
     case GUARANTEE_REFUSED:
-        return refused(5, r, h);
+        return with_memory(refused(5, r, h), "it had TLS", h);
     case GUARANTEE_HANDSHAKE_FAILED:
-        return handshake(5, "no common ground", h);
+        return with_memory(handshake(5, "no common ground", h), "it had TLS", h);
     case GUARANTEE_NOT_AUTHENTICATED:
     case GUARANTEE_NO_REQUIRETLS:
         return not_authenticated(shortfall, h);

@@ -12,11 +12,18 @@
 enum shortfall {
     SHORTFALL_NONE,
     SHORTFALL_TLSA_MATCH,      /* published records, none matches */
+    SHORTFALL_STS_EXCLUDES,    /* the MTA-STS policy does not list the host */
+    SHORTFALL_STS_CERTIFICATE, /* it does, but the certificate is not valid for the host's name */
     SHORTFALL_DANE,            /* DANE is required and cannot authenticate the host, or does not */
+    SHORTFALL_VERIFIED,        /* neither DANE nor MTA-STS authenticates the host */
     SHORTFALL_PKIX,            /* neither WebPKI nor DANE authenticates the host */
     SHORTFALL_REQUIRETLS_NAME, /* REQUIRETLS: the host's name is not authentic */
     SHORTFALL_REQUIRETLS_CERTIFICATE, /* REQUIRETLS: neither DANE nor WebPKI */
     SHORTFALL_REQUIRETLS_OFFER,       /* REQUIRETLS not offered after TLS */
+    /* Nothing else authenticates the host, and the policy that might could not be learnt. */
+    SHORTFALL_STS_UNKNOWN,
+    SHORTFALL_REQUIRETLS_STS_UNKNOWN,
+    SHORTFALL_STS_OUR_FAULT,
     SHORTFALL_ONWARD, /* level verified over a smarthost that is not bound by REQUIRETLS */
 };
 
@@ -26,7 +33,7 @@ enum shortfall {
 const char *words_host(const struct guarantee_host *h, char out[WORDS_HOST_SIZE]);
 
 /* The outcome of every kind but ACCEPTABLE and NOT_YET; asking for these is a bug. `shortfall`
- * counts for kinds NOT_AUTHENTICATED and NO_REQUIRETLS. */
+ * is what the verdict's kind comes from, NONE where it is none of these. */
 struct outcome words_verdict(enum guarantee_kind kind, enum shortfall shortfall,
                              const struct guarantee_requirement *r, const struct guarantee_host *h);
 

@@ -524,7 +524,8 @@ static void a_flag_that_was_met_is_not_among_the_words_of_the_stop(void **state)
          "REQUIRETLS (RFC 8689) all the way, asked for with the message"},
         {LEVEL_ENCRYPT, GUARANTEE_POLICY_MAY, false, NO_TLS, false, FLAG},
         {LEVEL_VERIFIED, GUARANTEE_POLICY_VERIFY, false, PLAIN_TLS, false,
-         "encrypted transport to a verified server (TLS 1.2 or newer, DANE), by the sender's "
+         "encrypted transport to a verified server (TLS 1.2 or newer, DANE or MTA-STS), by the "
+         "sender's "
          "guarantee; " VERIFY},
         {LEVEL_OFF, GUARANTEE_POLICY_VERIFY, false, PLAIN_TLS, false, VERIFY},
     };
