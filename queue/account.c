@@ -92,6 +92,12 @@ static int write_account(struct txn *txn, const char *key, const struct queue_ac
     return rc;
 }
 
+static void report_damage(struct queue *q, const char *key)
+{
+    EVENT(room_events(q), EVENT_ERROR, "store-damaged", FIELD(KEY_USER, key),
+          FIELD(KEY_ERROR, "account"));
+}
+
 int queue_account_find(struct queue *q, const struct address *address, struct queue_account *out)
 {
     char key[ADDRESS_SIZE];
@@ -108,10 +114,12 @@ int queue_account_find(struct queue *q, const struct address *address, struct qu
             rc = -EIO; /* an alias that leads nowhere */
     }
     store_view_end(view);
+    if (rc == -EIO)
+        report_damage(q, key);
     return rc;
 }
 
-void queue_accounts_walk(struct queue *q, queue_account_visit *visit, void *context)
+int queue_accounts_walk(struct queue *q, queue_account_visit *visit, void *context)
 {
     /* A view for each account: the visitor takes its time without holding back pages. */
     char after[ADDRESS_SIZE + 1] = "";
@@ -121,20 +129,26 @@ void queue_accounts_walk(struct queue *q, queue_account_visit *visit, void *cont
         struct cursor c = {0};
         struct txn *view = store_view(q->store);
         if (!view)
-            return;
+            return -EIO;
         int rc = cursor_open(view, TABLE_ACCOUNT, &c);
         if (rc == 0)
             rc = cursor_seek(&c, (struct slice){after, after_len});
-        goes_on = rc == 0 && slice_copy(c.key, after, ADDRESS_SIZE);
-        bool is_sound = goes_on && record_get_account(c.value, &a);
+        if (rc == 0 && !slice_copy(c.key, after, ADDRESS_SIZE))
+            rc = -EIO;
+        bool is_sound = rc == 0 && record_get_account(c.value, &a);
         cursor_close(&c);
         store_view_end(view);
+        if (rc != 0)
+            return rc == -ENOENT ? 0 : rc;
         /* The next key is the first behind this one and a NUL. */
         after_len = strlen(after) + 1;
         if (is_sound)
             goes_on = visit(context, &a);
+        else
+            report_damage(q, after);
         queue_account_clear(&a);
     }
+    return 0;
 }
 
 /* Changes. */

@@ -63,7 +63,8 @@ NODISCARD int queue_account_find(struct queue *q, const struct address *address,
 /* Is `address` the account's own or one of its aliases? */
 bool queue_account_owns(const struct queue_account *a, const struct address *address);
 typedef bool queue_account_visit(void *context, const struct queue_account *a);
-void queue_accounts_walk(struct queue *q, queue_account_visit *visit, void *context);
+/* 0, or negative errno: not all could be read. A damaged one is passed over, with an event. */
+int queue_accounts_walk(struct queue *q, queue_account_visit *visit, void *context);
 
 /* -EINVAL: a->address is no address. Adds (is_new; -EEXIST when the address is a user's or an alias
  * already) or replaces (-ENOENT) an account; aliases are left as they are. Copied. */
@@ -90,8 +91,9 @@ void queue_forward_remove(struct queue *q, const struct address *owner,
 /* 1 or 0; negative errno: the store could not be read, so nobody knows. */
 NODISCARD int queue_forward_has(struct queue *q, const char *owner, const struct address *target);
 typedef bool queue_forward_visit(void *context, const char *owner, const char *target);
-/* Of one owner, or of all (owner NULL). */
-void queue_forwards_walk(struct queue *q, const char *owner, queue_forward_visit *visit,
-                         void *context);
+/* Of one owner, or of all (owner NULL). 0, or negative errno: not all could be read. Of all, those
+ * of a damaged list are passed over, with an event. */
+int queue_forwards_walk(struct queue *q, const char *owner, queue_forward_visit *visit,
+                        void *context);
 
 #endif

@@ -105,14 +105,20 @@ static bool visit_targets(const char *owner, const struct targets *t, queue_forw
     return true;
 }
 
-void queue_forwards_walk(struct queue *q, const char *owner, queue_forward_visit *visit,
-                         void *context)
+static void report_damage(struct queue *q, const char *owner)
+{
+    EVENT(room_events(q), EVENT_ERROR, "store-damaged", FIELD(KEY_USER, owner),
+          FIELD(KEY_ERROR, "forwards"));
+}
+
+int queue_forwards_walk(struct queue *q, const char *owner, queue_forward_visit *visit,
+                        void *context)
 {
     char key[ADDRESS_SIZE] = "";
     size_t key_len = 0;
     if (owner) {
         if (!directory_key(owner, key))
-            return;
+            return 0;
         key_len = strlen(key);
     }
     for (bool goes_on = true; goes_on;) {
@@ -120,19 +126,26 @@ void queue_forwards_walk(struct queue *q, const char *owner, queue_forward_visit
         struct cursor c = {0};
         struct txn *view = store_view(q->store);
         if (!view)
-            return;
+            return -EIO;
         int rc = owner ? directory_resolve(view, key) : 0;
         if (rc == 0)
             rc = cursor_open(view, TABLE_FORWARD, &c);
         if (rc == 0)
             rc = cursor_seek(&c, (struct slice){key, owner ? strlen(key) : key_len});
-        goes_on = rc == 0 && (!owner || slice_equal(c.key, slice_of(key))) &&
-                  slice_copy(c.key, key, sizeof key) && record_get_list(c.value, &t.list, &t.count);
+        if (rc == 0 && owner && !slice_equal(c.key, slice_of(key)))
+            rc = -ENOENT;
+        if (rc == 0 && !slice_copy(c.key, key, sizeof key))
+            rc = -EIO;
+        bool is_sound = rc == 0 && record_get_list(c.value, &t.list, &t.count);
         cursor_close(&c);
         store_view_end(view);
-        if (goes_on)
-            goes_on = visit_targets(key, &t, visit, context) && !owner;
+        if (rc == 0 && !is_sound)
+            report_damage(q, key);
+        goes_on = rc == 0 && visit_targets(key, &t, visit, context) && !owner;
         free(t.list);
+        if (rc != 0 || (owner && !is_sound))
+            return rc == -ENOENT ? 0 : -EIO;
         key_len = strlen(key) + 1;
     }
+    return 0;
 }

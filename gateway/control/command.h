@@ -33,6 +33,7 @@ struct command {
     uint64_t id;            /* queue ID */
     uint64_t after;         /* of a listing */
     bool has_elements;      /* of a listing */
+    int error;              /* of a listing made off the thread */
     void *state;            /* owned */
     void (*free_state)(void *state);
 };
@@ -82,6 +83,8 @@ void held_drop(struct command *c);
 void release(struct command *c);
 void status(struct command *c);
 
+/* Is c->address a user's? False: answered, that he is none or that the store cannot say. */
+NODISCARD bool user_exists(struct command *c);
 /* Answers with the account of c->address as it is now: what `user show` prints. */
 void answer_user(struct command *c);
 

@@ -3,14 +3,6 @@
 
 #include "gateway/control/answer.h"
 
-static bool has_owner(struct command *c)
-{
-    struct queue_account a = {0};
-    bool is_found = queue_account_find(c->host->queue, &c->address, &a) == 0;
-    queue_account_clear(&a);
-    return is_found;
-}
-
 static void forward_changed(void *context, int error)
 {
     struct command *c = context;
@@ -26,10 +18,8 @@ static void forward_changed(void *context, int error)
                      c->address.text);
     } else if (error != -ENOENT) {
         answer_queue_error(c, error);
-    } else if (has_owner(c)) {
+    } else if (user_exists(c)) {
         answer_error(c, EXIT_REFUSED, "%s is no forward of %s", c->other.text, c->address.text);
-    } else {
-        answer_error(c, EXIT_REFUSED, "%s: no such user", c->address.text);
     }
 }
 
@@ -63,14 +53,18 @@ static void list_forwards(void *command)
 {
     struct command *c = command;
     const char *owner = c->address.text[0] ? c->address.text : NULL;
-    queue_forwards_walk(c->host->queue, owner, list_forward, c->state);
+    c->error = queue_forwards_walk(c->host->queue, owner, list_forward, c->state);
 }
 
 static void forwards_listed(void *command)
 {
     struct command *c = command;
-    if (command_resume(c))
+    if (!command_resume(c))
+        return;
+    if (c->error == 0)
         answer_ok(c, json_incref(c->state));
+    else
+        answer_queue_error(c, c->error);
 }
 
 static void free_json(void *state)
@@ -81,12 +75,8 @@ static void free_json(void *state)
 void forward_list(struct command *c)
 {
     if (argument_text(c, "owner")) {
-        if (!argument_address(c, "owner", &c->address))
+        if (!argument_address(c, "owner", &c->address) || !user_exists(c))
             return;
-        if (!has_owner(c)) {
-            answer_error(c, EXIT_REFUSED, "%s: no such user", c->address.text);
-            return;
-        }
     }
     c->state = json_array();
     c->free_state = free_json;

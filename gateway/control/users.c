@@ -83,14 +83,18 @@ static bool list_user(void *context, const struct queue_account *a)
 static void list_users(void *command)
 {
     struct command *c = command;
-    queue_accounts_walk(c->host->queue, list_user, c);
+    c->error = queue_accounts_walk(c->host->queue, list_user, c);
 }
 
 static void users_listed(void *command)
 {
     struct command *c = command;
-    if (command_resume(c))
+    if (!command_resume(c))
+        return;
+    if (c->error == 0)
         answer_ok(c, json_incref(c->state));
+    else
+        answer_queue_error(c, c->error);
 }
 
 static void free_json(void *state)
@@ -311,12 +315,16 @@ void user_remove(struct command *c)
     queue_account_remove(c->host->queue, &c->address, &c->host->poster, user_removed, c);
 }
 
-static bool is_user(struct command *c)
+bool user_exists(struct command *c)
 {
     struct queue_account a = {0};
-    bool is_found = queue_account_find(c->host->queue, &c->address, &a) == 0;
+    int error = queue_account_find(c->host->queue, &c->address, &a);
     queue_account_clear(&a);
-    return is_found;
+    if (error == -ENOENT)
+        answer_error(c, EXIT_REFUSED, "%s: no such user", c->address.text);
+    else if (error != 0)
+        answer_queue_error(c, error);
+    return error == 0;
 }
 
 static void alias_changed(void *context, int error)
@@ -330,10 +338,8 @@ static void alias_changed(void *context, int error)
         answer_error(c, EXIT_REFUSED, "%s is a user or an alias of one already", c->other.text);
     else if (error != -ENOENT)
         answer_queue_error(c, error);
-    else if (is_user(c))
+    else if (user_exists(c))
         answer_error(c, EXIT_REFUSED, "%s is no alias of %s", c->other.text, c->address.text);
-    else
-        answer_error(c, EXIT_REFUSED, "%s: no such user", c->address.text);
 }
 
 void user_alias(struct command *c)

@@ -22,6 +22,8 @@ bool disposition_owner_is_sender(struct queue *q, const struct queue_message *m,
     struct queue_account account;
     if (r->owner[0] == '\0' || strcasecmp(r->owner, m->reverse_path) == 0)
         return true;
+    /* Where the accounts cannot be read, too: what the owner is told once too often, NOTIFY of
+     * somebody else can not silence. */
     if (address_parse(slice_of(m->reverse_path), &address) != ADDRESS_OK ||
         queue_account_find(q, &address, &account) != 0)
         return false;

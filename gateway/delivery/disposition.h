@@ -28,7 +28,7 @@ struct queue_result disposition_of(const struct disposition_case *c);
 int64_t disposition_delay_ms(const struct delivery_settings *s, unsigned attempts, uint32_t random);
 
 /* Is the reverse-path the flag's owner (by address or alias), or is there no flag? Reads the
- * accounts. */
+ * accounts; false where they cannot be read, so that the owner is told whatever NOTIFY says. */
 bool disposition_owner_is_sender(struct queue *q, const struct queue_message *m,
                                  const struct queue_recipient *r);
 

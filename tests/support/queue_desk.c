@@ -8,6 +8,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "queue/room.h"
+
 struct desk_post {
     struct desk_post *next;
     void (*run)(void *argument);
@@ -300,4 +302,25 @@ int desk_recipient(struct desk *d, uint64_t id, uint32_t index, struct queue_rec
     }
     queue_recipients_free(list, count);
     return rc;
+}
+
+struct damage_op {
+    struct op op;
+    const char *key;
+};
+
+static int run_damage(struct op *op, struct batch *b)
+{
+    struct damage_op *damage = (struct damage_op *)op;
+    return store_put(b->txn, TABLE_ACCOUNT, slice_of(damage->key), SLICE("?"));
+}
+
+void desk_damage_account(struct desk *d, const char *key)
+{
+    struct desk_answer a = {0};
+    struct damage_op *damage = op_new(sizeof *damage, run_damage, &d->poster, desk_done, &a);
+    damage->key = key;
+    writer_submit(d->q, &damage->op);
+    if (desk_wait(d, &a) != 0)
+        panic("the account could not be damaged");
 }

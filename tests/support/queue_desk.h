@@ -59,6 +59,8 @@ size_t desk_take(struct desk *d, int64_t now_ms, struct queue_recipient *out, si
 struct queue_result desk_result(const struct queue_recipient *r, enum disposition disposition,
                                 enum queue_report report, int64_t now_ms);
 int desk_settle(struct desk *d, const struct queue_result *results, size_t count);
+/* Damages the record of an account, given by its address key. */
+void desk_damage_account(struct desk *d, const char *key);
 /* The only recipient, or the one at `index`; the caller clears. -ENOENT. */
 int desk_recipient(struct desk *d, uint64_t id, uint32_t index, struct queue_recipient *out);
 

@@ -14,6 +14,7 @@
 #include "gateway/tls/scram.h"
 #include "mail/date.h"
 #include "mail/id.h"
+#include "queue/room.h"
 #include "tests/support/queue_desk.h"
 
 #define MIB ((uint64_t)1 << 20)
@@ -24,7 +25,7 @@ static json_t *answer; /* of the last request */
 static char event[512];
 static unsigned slices;
 
-static bool prepare(struct slice password, char *out, size_t size)
+static bool prepare_password(struct slice password, char *out, size_t size)
 {
     return slice_copy(password, out, size) && !strstr(out, "forbidden");
 }
@@ -64,7 +65,7 @@ static int setup(void **state)
     host = (struct command_host){
         .queue = desk.q,
         .events = &sink,
-        .facts = {.prepare_password = prepare},
+        .facts = {.prepare_password = prepare_password},
         .poster = desk.poster,
         .job = job,
     };
@@ -547,6 +548,74 @@ static void forwards_are_added_listed_and_removed(void **state)
     assert_int_equal(ask("{\"command\":\"forward list\",\"owner\":\"nonsense\"}"), 2);
 }
 
+/* What the store cannot say is told apart from what is not there. */
+static void a_user_that_cannot_be_read_is_not_a_user_that_is_not_there(void **state)
+{
+#define ALICE "\"alice@site.example\""
+    static const char *const cases[] = {
+        "{\"command\":\"user show\",\"address\":" ALICE "}",
+        "{\"command\":\"user set\",\"address\":" ALICE ",\"language\":\"de\"}",
+        "{\"command\":\"user remove\",\"address\":" ALICE "}",
+        "{\"command\":\"user alias\",\"address\":" ALICE ",\"alias\":\"b@site.example\"}",
+        "{\"command\":\"user unalias\",\"address\":" ALICE ",\"alias\":\"b@site.example\"}",
+        "{\"command\":\"guarantee\",\"address\":" ALICE ",\"level\":\"on\"}",
+        "{\"command\":\"forward remove\",\"owner\":" ALICE ",\"target\":\"b@else.example\"}",
+        "{\"command\":\"forward list\",\"owner\":" ALICE "}",
+        "{\"command\":\"held list\",\"user\":" ALICE "}",
+    };
+#undef ALICE
+    (void)state;
+    add_alice();
+    desk_damage_account(&desk, "alice@site.example");
+    event[0] = '\0';
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        desk.last_event[0] = '\0';
+        if (ask(cases[i]) != 75 || !strstr(error_text(), "the store says: Input/output error"))
+            fail_msg("%s: got \"%s\"", cases[i], error_text());
+        assert_string_equal(event, "");
+        if (strstr(cases[i], "show"))
+            assert_string_equal(desk.last_event, "store-damaged");
+    }
+}
+
+static void a_damaged_user_is_missing_from_the_list_with_an_event(void **state)
+{
+    (void)state;
+    add_alice();
+    assert_int_equal(
+        ask("{\"command\":\"user add\",\"address\":\"bob@site.example\",\"password\":\"x\"}"), 0);
+    desk_damage_account(&desk, "alice@site.example");
+    desk.last_event[0] = '\0';
+    assert_int_equal(ask("{\"command\":\"user list\"}"), 0);
+    assert_int_equal(json_array_size(result()), 1);
+    assert_string_equal(text_of(json_array_get(result(), 0), "address"), "bob@site.example");
+    assert_string_equal(desk.last_event, "store-damaged");
+}
+
+/* No reader finds room in the store. */
+static void a_store_that_cannot_be_read_gives_no_empty_list(void **state)
+{
+    static struct txn *views[4096];
+    static const char *const cases[] = {
+        "{\"command\":\"user list\"}",
+        "{\"command\":\"forward list\"}",
+        "{\"command\":\"held list\",\"user\":\"alice@site.example\"}",
+        "{\"command\":\"user show\",\"address\":\"alice@site.example\"}",
+    };
+    size_t count = 0;
+    int got[COUNT_OF(cases)];
+    (void)state;
+    while (count < COUNT_OF(views) && (views[count] = store_view(desk.q->store)) != NULL)
+        count++;
+    for (size_t i = 0; i < COUNT_OF(cases); i++)
+        got[i] = ask(cases[i]);
+    assert_in_range(count, 1, COUNT_OF(views) - 1);
+    while (count > 0)
+        store_view_end(views[--count]);
+    for (size_t i = 0; i < COUNT_OF(cases); i++)
+        assert_int_equal(got[i], 75);
+}
+
 /* ---- the queue ---- */
 
 #define FIRST 1u
@@ -941,6 +1010,9 @@ int main(void)
         TEST(the_same_level_again_does_not_begin_anew),
         TEST(a_wrong_flag_is_refused),
         TEST(forwards_are_added_listed_and_removed),
+        TEST(a_user_that_cannot_be_read_is_not_a_user_that_is_not_there),
+        TEST(a_damaged_user_is_missing_from_the_list_with_an_event),
+        TEST(a_store_that_cannot_be_read_gives_no_empty_list),
         TEST(the_queue_is_listed_with_what_is_still_to_come),
         TEST(what_has_its_end_is_not_listed),
         TEST(a_long_listing_comes_in_slices),

@@ -16,6 +16,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "gateway/delivery/disposition.h"
 #include "gateway/net/loop.h"
 #include "mail/date.h"
 #include "queue/room.h"
@@ -226,6 +227,14 @@ static bool has_event(const char *name)
     for (size_t i = 0; i < scene.seen_count; i++)
         has |= strcmp(scene.seen[i], name) == 0;
     pthread_mutex_unlock(&scene.lock);
+    return has;
+}
+
+static bool has_store_event(const char *name)
+{
+    pthread_mutex_lock(&desk.lock);
+    bool has = strcmp(desk.last_event, name) == 0;
+    pthread_mutex_unlock(&desk.lock);
     return has;
 }
 
@@ -617,6 +626,32 @@ static void a_stop_is_told_though_accounts_changed_since(void **state)
     has(notice_to("owner@site.example"), "bob@plain.example");
 }
 
+/* Whose address the reverse-path is cannot be read: it may be another's, whom NOTIFY would silence.
+ */
+static void the_owner_is_told_where_the_accounts_cannot_be_read(void **state)
+{
+    static const struct to to[] = {
+        {"bob@plain.example", "owner@site.example", NOTIFY_NEVER, STOPPED},
+    };
+    (void)state;
+    put_account("owner@site.example", "en", ALICE);
+    uint64_t id = put_and_settle(&(struct mail){.sender = ALICE, .count = 1, .to = to});
+    struct queue_message m;
+    struct queue_recipient r;
+    assert_int_equal(queue_message_read(desk.q, id, &m), 0);
+    assert_int_equal(desk_recipient(&desk, id, 0, &r), 0);
+    assert_true(disposition_owner_is_sender(desk.q, &m, &r));
+    assert_string_equal(disposition_stop_addressee(&m, &r, true), "");
+    desk_damage_account(&desk, "owner@site.example");
+    assert_false(disposition_owner_is_sender(desk.q, &m, &r));
+    assert_string_equal(disposition_stop_addressee(&m, &r, false), "owner@site.example");
+    queue_message_free(&m);
+    queue_recipient_clear(&r);
+    assert_int_equal(report_all(), 1);
+    has(notice_to("owner@site.example"), "bob@plain.example");
+    assert_true(has_store_event("store-damaged"));
+}
+
 static void the_addressees_language_is_spoken(void **state)
 {
     (void)state;
@@ -931,14 +966,6 @@ static int lose_message(struct op *op, struct batch *b)
     return store_delete(b->txn, TABLE_MESSAGE, key_slice(&key));
 }
 
-static bool has_store_event(const char *name)
-{
-    pthread_mutex_lock(&desk.lock);
-    bool has = strcmp(desk.last_event, name) == 0;
-    pthread_mutex_unlock(&desk.lock);
-    return has;
-}
-
 static void an_order_whose_message_is_gone_ends_with_an_event(void **state)
 {
     (void)state;
@@ -1044,6 +1071,7 @@ int main(void)
         TEST(nobody_is_told_of_mail_with_a_null_reverse_path),
         TEST(notify_never_is_not_in_the_notice_of_the_others),
         TEST(a_stop_is_told_though_accounts_changed_since),
+        TEST(the_owner_is_told_where_the_accounts_cannot_be_read),
         TEST(the_addressees_language_is_spoken),
         TEST(a_notice_of_guarded_mail_returns_three_fields_and_may_go_any_way),
         TEST(over_a_local_route_all_comes_back_and_may_leave_over_tls_alone),
