@@ -9,8 +9,9 @@ static size_t window(const struct delivery_session *s)
 
 static bool say_step(struct delivery_session *s, size_t step)
 {
+    /* What was offered in clear is no offer, on a local route neither (RFC 8689 section 2). */
     if (step == 0)
-        return delivery_say_mail(&s->out, &s->ehlo, s->t, s->needs_requiretls);
+        return delivery_say_mail(&s->out, &s->ehlo, s->t, s->needs_requiretls && s->is_secure);
     if (step <= s->party_count)
         return delivery_say_rcpt(&s->out, &s->ehlo, s->parties[step - 1].recipient);
     return buffer_append_text(&s->out, "DATA\r\n");
