@@ -1,6 +1,6 @@
 /* machine.h - the inside of the session, shared by the files that make it up: session.c (events,
- * states, lines), verbs.c (the verb table), login.c (AUTH), transaction.c (MAIL to end of data).
- * Nobody else includes it.
+ * states, lines), verbs.c (the verb table), login.c (AUTH), transaction.c (MAIL, DATA and its end),
+ * recipient.c (RCPT). Nobody else includes it.
  *
  * The legal moves; from everywhere a move to ENDED is legal too, except from HASHING and
  * COMMITTING, which wait for their answer:
@@ -14,6 +14,8 @@
  *                        MAIL |  |   +--AUTH--> ANSWER <--> HASHING
  *                             v  | RSET, EHLO
  *                           MAIL +-- RCPT (MAIL: no recipient yet; RCPT: at least one)
+ *                              \    / |
+ *                              ASKING | (RCPT waits for the word of others, and goes back)
  *                                     |
  *                                     v DATA
  *                            READY <- DATA <--> BEHIND (the store is)
@@ -39,6 +41,7 @@ enum state {
     STATE_HASHING,
     STATE_MAIL,
     STATE_RCPT,
+    STATE_ASKING,
     STATE_DATA,
     STATE_BEHIND,
     STATE_COMMITTING,
@@ -59,6 +62,7 @@ struct transaction {
     struct mail_command mail;
     struct recipient *first, **last;
     unsigned count;               /* recipients */
+    struct rcpt_command *asked;   /* in the arena: the RCPT whose answer is awaited, or NULL */
     unsigned taken[LIMITS_KINDS]; /* out of the user's hour: given back where nothing was queued */
     int64_t at_ms;                /* when DATA was said, wall clock */
     uint64_t id;
@@ -127,11 +131,16 @@ enum state login_too_long(struct session *s);
 void transaction_init(struct session *s);
 void transaction_end(struct session *s); /* aborts what is open; ready for the next MAIL */
 enum state transaction_mail(struct session *s, struct slice rest);
-enum state transaction_rcpt(struct session *s, struct slice rest);
+/* Out of the user's hour; on the relay listener nobody's hour runs. */
+NODISCARD bool transaction_take(struct session *s, enum limits_kind kind, unsigned max);
 enum state transaction_data(struct session *s, struct slice rest);
 enum state transaction_content(struct session *s, struct slice *in);
 enum state transaction_drained(struct session *s, int error);
 enum state transaction_committed(struct session *s, int error);
+
+/* recipient.c */
+enum state recipient_rcpt(struct session *s, struct slice rest);
+enum state recipient_answered(struct session *s, const char *words);
 
 #define STATUS(class, subject, detail) status_make((class), (subject), (detail))
 

@@ -41,6 +41,7 @@ struct client {
     struct session *session;              /* owned */
     struct queue_incoming *incoming;      /* owned by us until commit or abort */
     struct auth *hashing;                 /* borrowed from the session: a job is under way */
+    void *asked;                          /* of the hook: a question under way */
     bool is_held;                         /* by the session */
     bool is_full;                         /* too much is unsent */
     bool is_finished;                     /* the session said finish */
@@ -219,6 +220,31 @@ static void do_message_abort(void *context)
     c->incoming = NULL;
 }
 
+static void rcpt_answered(void *context, const char *words)
+{
+    struct client *c = context;
+    c->asked = NULL;
+    session_rcpt_answered(c->session, words);
+}
+
+static bool do_ask_rcpt(void *context, const struct submission_question *question)
+{
+    struct client *c = context;
+    const struct submission_options *o = &c->owner->options;
+    if (o->ask_rcpt)
+        c->asked = o->ask_rcpt->ask(o->ask_rcpt->context, o->loop, question, rcpt_answered, c);
+    return c->asked != NULL;
+}
+
+static void do_cancel_rcpt(void *context)
+{
+    struct client *c = context;
+    const struct submission_ask_rcpt *hook = c->owner->options.ask_rcpt;
+    void *asked = c->asked;
+    c->asked = NULL;
+    hook->cancel(hook->context, asked);
+}
+
 static const struct session_outside outside = {
     .send = do_send,
     .start_tls = do_start_tls,
@@ -235,6 +261,8 @@ static const struct session_outside outside = {
     .message_is_behind = do_message_is_behind,
     .message_commit = do_message_commit,
     .message_abort = do_message_abort,
+    .ask_rcpt = do_ask_rcpt,
+    .cancel_rcpt = do_cancel_rcpt,
 };
 
 /* ---- What the stream tells ---- */

@@ -15,6 +15,8 @@
 #define HANDSHAKE_MS ((int64_t)60 * 1000)
 #define REFUSED_HANDSHAKE_MS ((int64_t)10 * 1000)
 #define ERRORS_MAX 20
+/* A mail program waits with it: long enough for a probe, short enough for a person. */
+#define ASKING_MS ((int64_t)3 * 1000)
 
 enum line_kind {
     LINE_PARTIAL, /* no end yet */
@@ -27,7 +29,7 @@ static enum state read_command(struct session *s, struct slice *in);
 static enum state read_answer(struct session *s, struct slice *in);
 static void start_handshake(struct session *s);
 
-enum wait { WAIT_NONE, WAIT_COMMAND, WAIT_DATA, WAIT_HANDSHAKE };
+enum wait { WAIT_NONE, WAIT_COMMAND, WAIT_DATA, WAIT_HANDSHAKE, WAIT_ASKING };
 
 static const struct {
     const char *name;
@@ -43,6 +45,7 @@ static const struct {
     [STATE_HASHING] = {"hashing", NULL, NULL, WAIT_NONE},
     [STATE_MAIL] = {"mail", read_command, NULL, WAIT_COMMAND},
     [STATE_RCPT] = {"rcpt", read_command, NULL, WAIT_COMMAND},
+    [STATE_ASKING] = {"asking", NULL, NULL, WAIT_ASKING},
     [STATE_DATA] = {"data", transaction_content, NULL, WAIT_DATA},
     [STATE_BEHIND] = {"behind", NULL, NULL, WAIT_NONE},
     [STATE_COMMITTING] = {"committing", NULL, NULL, WAIT_NONE},
@@ -129,6 +132,8 @@ static int64_t wait_ms(const struct session *s, enum wait wait)
         return session_settings(s)->data_timeout_ms;
     case WAIT_HANDSHAKE:
         return s->refusal.code != 0 ? REFUSED_HANDSHAKE_MS : HANDSHAKE_MS;
+    case WAIT_ASKING:
+        return ASKING_MS;
     }
     panic("session: wait %d", (int)wait);
 }
@@ -293,7 +298,7 @@ void session_free(struct session *s)
 {
     if (!s)
         return;
-    if (s->is_counted || s->transaction.is_message_open)
+    if (s->is_counted || s->transaction.is_message_open || s->transaction.asked)
         panic("session: freed before its end");
     auth_free(s->auth);
     transaction_end(s);
@@ -388,6 +393,11 @@ void session_deadline(struct session *s)
         session_tls_failed(s, "timed out");
         return;
     }
+    if (s->state == STATE_ASKING) {
+        s->outside->cancel_rcpt(s->options.context);
+        session_rcpt_answered(s, NULL); /* doubt means that it is taken */
+        return;
+    }
     if (states[s->state].wait == WAIT_NONE)
         return;
     enter(s, hang_up(s, 421, STATUS(4, 4, 2), "Timeout exceeded"));
@@ -429,6 +439,14 @@ void session_committed(struct session *s, int error)
     if (s->state != STATE_COMMITTING)
         panic("session: no commit was asked for");
     enter(s, too_many_errors(s, transaction_committed(s, error)));
+    flush(s);
+}
+
+void session_rcpt_answered(struct session *s, const char *words)
+{
+    if (s->state != STATE_ASKING)
+        panic("session: nobody was asked");
+    enter(s, too_many_errors(s, recipient_answered(s, words)));
     flush(s);
 }
 

@@ -30,6 +30,9 @@ struct session_outside {
     int (*find_account)(void *context, const struct address *name, struct queue_account *out);
     /* 1, 0, or negative errno: it could not be found out. */
     int (*has_forward)(void *context, const char *owner, const struct address *target);
+    /* As has_forward: did the administrator lift the flag of `owner` towards the recipient's
+     * domain? NULL: that cannot be. */
+    int (*has_exception)(void *context, const char *owner, const struct address *recipient);
     bool (*is_store_full)(void *context);
     bool (*message_begin)(void *context, uint64_t *id); /* false: the store is broken */
     int (*message_append)(void *context, struct slice content);
@@ -39,6 +42,11 @@ struct session_outside {
     void (*message_commit)(void *context, struct envelope *envelope, int64_t arrived_at_ms,
                            int64_t due_at_ms);
     void (*message_abort)(void *context);
+
+    /* session_rcpt_answered() follows, unless cancel_rcpt() is said before. False: nobody can be
+     * asked. One question at a time. */
+    bool (*ask_rcpt)(void *context, const struct submission_question *question);
+    void (*cancel_rcpt)(void *context);
 };
 
 struct session_tls {
@@ -75,6 +83,7 @@ void session_gone(
 void session_auth_done(struct session *s);
 void session_drained(struct session *s, int error); /* an error: the store refused a piece */
 void session_committed(struct session *s, int error);
+void session_rcpt_answered(struct session *s, const char *words); /* NULL: taken */
 /* The daemon stops: an idle session, or one in its handshake, ends; one in a transaction after it.
  */
 void session_stop(struct session *s);

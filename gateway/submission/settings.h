@@ -19,6 +19,13 @@ enum submission_mechanism { /* bits */
 
 enum submission_tls { SUBMISSION_STARTTLS, SUBMISSION_IMPLICIT, SUBMISSION_OPTIONAL };
 
+/* Configuration guarantee.at_rcpt: whether a recipient that would be stopped is refused at RCPT. */
+enum submission_at_rcpt {
+    SUBMISSION_AT_RCPT_OFF,
+    SUBMISSION_AT_RCPT_KNOWN, /* by what is remembered of its hosts */
+    SUBMISSION_AT_RCPT_PROBE, /* or by a look at them now */
+};
+
 struct submission_listener {
     char title[64]; /* "submission", "relay", ... */
     enum submission_tls tls;
@@ -38,6 +45,7 @@ struct submission_settings {
     struct submission_listener *listeners; /* owned */
     enum level default_level;
     bool exempt_auto_replies;
+    enum submission_at_rcpt at_rcpt;
     uint64_t message_size; /* octets */
     unsigned recipients;
     unsigned messages_per_hour, recipients_per_hour; /* per user; 0 no limit */

@@ -15,6 +15,8 @@ void transaction_init(struct session *s)
 void transaction_end(struct session *s)
 {
     struct transaction *t = &s->transaction;
+    if (t->asked)
+        s->outside->cancel_rcpt(s->options.context);
     if (t->is_message_open)
         s->outside->message_abort(s->options.context);
     for (int kind = 0; kind < LIMITS_KINDS; kind++)
@@ -26,8 +28,7 @@ void transaction_end(struct session *s)
     transaction_init(s);
 }
 
-/* Out of the user's hour; on the relay listener nobody's hour runs. */
-static bool take(struct session *s, enum limits_kind kind, unsigned max)
+bool transaction_take(struct session *s, enum limits_kind kind, unsigned max)
 {
     if (!s->user[0])
         return true;
@@ -52,8 +53,13 @@ static struct command_error accounts_unreadable(void)
 static struct command_error check_parameters(const struct session *s, const struct mail_command *m)
 {
     uint64_t max = session_settings(s)->message_size;
-    if (m->smtputf8 || m->requiretls || (m->has_auth && mechanisms_offered(s) == 0))
+    if (m->smtputf8 || (m->has_auth && mechanisms_offered(s) == 0))
         return fault(555, STATUS(5, 5, 4), "Unsupported parameter: it was not offered");
+    /* RFC 8689 section 2 allows the parameter under TLS alone and names no reply. It is a keyword
+     * that we did not offer: 555 (RFC 5321 section 4.1.1.11). 523 5.7.10, which others say, is
+     * about authentication (RFC 5248). */
+    if (m->requiretls && !s->has_tls)
+        return fault(555, STATUS(5, 5, 4), "REQUIRETLS needs TLS: it was not offered");
     if (max > 0 && m->size > max)
         return fault(552, STATUS(5, 3, 4), "Message size exceeds the fixed limit");
     return (struct command_error){0};
@@ -88,7 +94,8 @@ static struct command_error check_mail(struct session *s, struct slice rest, str
         why = check_sender(s, m);
     if (why.code == 0 && s->outside->is_store_full(s->options.context))
         why = fault(452, STATUS(4, 3, 1), "Insufficient system storage");
-    if (why.code == 0 && !take(s, LIMITS_MESSAGES, session_settings(s)->messages_per_hour))
+    if (why.code == 0 &&
+        !transaction_take(s, LIMITS_MESSAGES, session_settings(s)->messages_per_hour))
         why = fault(450, STATUS(4, 7, 1), "Too many messages within an hour");
     return why;
 }
@@ -107,67 +114,6 @@ enum state transaction_mail(struct session *s, struct slice rest)
     s->transaction.mail = m;
     reply(s, 250, STATUS(2, 1, 0), "Ok");
     return STATE_MAIL;
-}
-
-/* ---- RCPT ---- */
-
-static bool is_there_already(const struct transaction *t, const struct address *a)
-{
-    for (const struct recipient *r = t->first; r; r = r->next)
-        if (strcmp(r->address.text, a->text) == 0)
-            return true;
-    return false;
-}
-
-/* "postmaster" alone is ours (RFC 5321 section 4.5.1). */
-static struct command_error complete_address(const struct session *s, struct address *a)
-{
-    if (address_is_null(a))
-        return fault(501, STATUS(5, 1, 3), "The recipient address is empty");
-    if (*address_domain(a))
-        return (struct command_error){0};
-    char *text = xprintf("%s@%s", a->text, session_settings(s)->hostname);
-    bool is_address = address_parse(slice_of(text), a) == ADDRESS_OK;
-    free(text);
-    if (!is_address)
-        return fault(501, STATUS(5, 1, 3), "The recipient address has no domain");
-    return (struct command_error){0};
-}
-
-static void add_recipient(struct session *s, const struct rcpt_command *command)
-{
-    struct transaction *t = &s->transaction;
-    /* Said twice, sent once. */
-    if (is_there_already(t, &command->recipient))
-        return;
-    struct recipient *r = arena_alloc(&t->arena, sizeof *r);
-    r->address = command->recipient;
-    r->orcpt = arena_copy(&t->arena, slice_of(command->orcpt));
-    r->notify = command->notify;
-    *t->last = r;
-    t->last = &r->next;
-    t->count++;
-}
-
-enum state transaction_rcpt(struct session *s, struct slice rest)
-{
-    const struct submission_settings *settings = session_settings(s);
-    struct rcpt_command command;
-    memset(&command, 0, sizeof command);
-    struct command_error why = command_parse_rcpt(rest, &command);
-    if (why.code == 0)
-        why = complete_address(s, &command.recipient);
-    if (why.code == 0 && settings->recipients > 0 && s->transaction.count >= settings->recipients)
-        why = fault(452, STATUS(4, 5, 3), "Too many recipients");
-    if (why.code == 0 && !take(s, LIMITS_RECIPIENTS, settings->recipients_per_hour))
-        why = fault(450, STATUS(4, 7, 1), "Too many recipients within an hour");
-    if (why.code != 0) {
-        reply_error(s, why);
-        return s->state;
-    }
-    add_recipient(s, &command);
-    reply(s, 250, STATUS(2, 1, 5), "Ok");
-    return STATE_RCPT;
 }
 
 /* ---- DATA ---- */
@@ -257,7 +203,8 @@ static bool has_forward(void *context, const char *owner, const struct address *
 static void bind_recipient(struct session *s, const struct guarantee_message *message,
                            const struct recipient *r, struct envelope *e)
 {
-    const struct guarantee_directory directory = {s, find_user, has_forward};
+    const struct guarantee_directory directory = {
+        .context = s, .find_user = find_user, .has_forward = has_forward};
     struct guarantee_binding binding = guarantee_bind(message, &r->address, &directory);
     struct envelope_recipient *to = envelope_add(e, r->address.text);
     envelope_set(&to->orcpt, r->orcpt);
@@ -326,6 +273,7 @@ static enum state commit(struct session *s)
     envelope_set(&e.user, s->user);
     envelope_set(&e.envid, t->mail.envid);
     e.ret = t->mail.ret;
+    e.requiretls = t->mail.requiretls;
     e.content_8bit = receive_has_8bit(t->receive);
     e.size = t->size = receive_size(t->receive);
     if (!bind_recipients(s, &e)) {

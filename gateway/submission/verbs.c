@@ -64,6 +64,10 @@ static enum state act_ehlo(struct session *s, struct slice rest)
         session_reply_line(s, "250-AUTH %s", mechanisms);
     session_reply_line(s, "250-ENHANCEDSTATUSCODES");
     session_reply_line(s, "250-8BITMIME");
+    /* Only where it can be honoured: what came in clear was readable already (RFC 8689 section 2).
+     */
+    if (s->has_tls)
+        session_reply_line(s, "250-REQUIRETLS");
     session_reply_line(s, "250 DSN");
     return next;
 }
@@ -149,7 +153,7 @@ static const struct {
                    "Send EHLO first, then AUTH, then MAIL"},
     [VERB_MAIL] = {transaction_mail, BIT(STATE_READY), NEED_TLS | NEED_USER,
                    "Send EHLO first, then one MAIL for each message"},
-    [VERB_RCPT] = {transaction_rcpt, BIT(STATE_MAIL) | BIT(STATE_RCPT), NEED_TLS | NEED_USER,
+    [VERB_RCPT] = {recipient_rcpt, BIT(STATE_MAIL) | BIT(STATE_RCPT), NEED_TLS | NEED_USER,
                    "Need MAIL command"},
     [VERB_DATA] = {transaction_data, BIT(STATE_MAIL) | BIT(STATE_RCPT),
                    NEED_TLS | NEED_USER | NEED_NO_ARGUMENT, "Need RCPT command"},

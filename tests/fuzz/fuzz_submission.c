@@ -1,8 +1,8 @@
 /* fuzz_submission.c - the SMTP server session against any client and any outside.
  *
- * First octet: listener and how far the session is when the input begins. Then what the client
- * says, in batches; 0xFF and an octet behind it is an event instead: the outside changes its ways,
- * or something happens. */
+ * First octet: listener, how far the session is when the input begins, and what is answered at
+ * RCPT. Then what the client says, in batches; 0xFF and an octet behind it is an event instead: the
+ * outside changes its ways, or something happens. */
 #include <errno.h>
 #include <string.h>
 
@@ -79,6 +79,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     f.settings->auth_failures_per_address = 3;
     f.has_forward = (data[0] & 4) != 0;
     f.has_binding = data[0] & 8;
+    if (data[0] & 32) {
+        f.settings->at_rcpt = SUBMISSION_AT_RCPT_PROBE;
+        f.settings->default_level = LEVEL_ENCRYPT;
+        f.rcpt_words = data[0] & 64 ? "host said: \xff\r\n250 Ok" : NULL;
+        f.waits_for_answer = data[0] & 128;
+    }
     int listener = data[0] % 4 < FAKE_LISTENERS ? data[0] % 4 : FAKE_RELAY;
     bool is_logged_in = listener == FAKE_SUBMISSIONS && data[0] & 16;
     fake_session_start(&f, listener);

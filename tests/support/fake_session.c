@@ -1,6 +1,7 @@
 #include "tests/support/fake_session.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -122,6 +123,14 @@ static int do_has_forward(void *context, const char *owner, const struct address
     return fake(context)->has_forward;
 }
 
+static int do_has_exception(void *context, const char *owner, const struct address *recipient)
+{
+    must(strcmp(owner, "alice@example.org") == 0 || strcmp(owner, "bob@example.org") == 0,
+         "an exception is looked for under another name than the account's");
+    (void)recipient;
+    return fake(context)->has_exception;
+}
+
 static bool do_is_store_full(void *context)
 {
     return fake(context)->is_store_full;
@@ -177,6 +186,27 @@ static void do_message_abort(void *context)
     f->aborts++;
 }
 
+static bool do_ask_rcpt(void *context, const struct submission_question *question)
+{
+    struct fake_session *f = context;
+    must(!f->is_asking && !f->is_finished, "two questions at a time");
+    if (f->is_hook_missing)
+        return false;
+    f->is_asking = true;
+    f->asked++;
+    snprintf(f->question, sizeof f->question, "%s %s %s", question->recipient->text,
+             level_name(question->level), question->may_probe ? "probe" : "known");
+    return true;
+}
+
+static void do_cancel_rcpt(void *context)
+{
+    struct fake_session *f = context;
+    must(f->is_asking && !f->is_finished, "there is no question to cancel");
+    f->is_asking = false;
+    f->cancelled++;
+}
+
 static const struct session_outside outside = {
     .send = do_send,
     .start_tls = do_start_tls,
@@ -187,12 +217,15 @@ static const struct session_outside outside = {
     .now_ms = do_now_ms,
     .find_account = do_find_account,
     .has_forward = do_has_forward,
+    .has_exception = do_has_exception,
     .is_store_full = do_is_store_full,
     .message_begin = do_message_begin,
     .message_append = do_message_append,
     .message_is_behind = do_message_is_behind,
     .message_commit = do_message_commit,
     .message_abort = do_message_abort,
+    .ask_rcpt = do_ask_rcpt,
+    .cancel_rcpt = do_cancel_rcpt,
 };
 
 static void emit(void *context, enum event_severity severity, const char *event,
@@ -292,6 +325,16 @@ void fake_session_commit(struct fake_session *f)
     session_committed(f->session, f->commit_error);
 }
 
+void fake_session_answer(struct fake_session *f)
+{
+    must(f->is_asking, "nobody was asked");
+    f->is_asking = false;
+    /* Borrowed for the call: gone afterwards. */
+    char *words = f->rcpt_words ? xstrdup(f->rcpt_words) : NULL;
+    session_rcpt_answered(f->session, words);
+    free(words);
+}
+
 /* Answers one thing that the session waits for. */
 static bool answer(struct fake_session *f)
 {
@@ -303,6 +346,8 @@ static bool answer(struct fake_session *f)
         fake_session_commit(f);
     } else if (f->is_finished) {
         return false;
+    } else if (f->is_asking && !f->waits_for_answer) {
+        fake_session_answer(f);
     } else if (f->is_handshaking && !f->is_handshake_endless) {
         f->is_handshaking = false;
         struct session_tls tls = {"TLSv1.3", "TLS_AES_256_GCM_SHA384", f->has_binding, {0}};
@@ -368,6 +413,7 @@ void fake_session_free(struct fake_session *f)
         session_gone(f->session, "test is over");
         fake_session_run(f);
         must(f->is_finished, "the session does not end");
+        must(!f->is_asking, "a question is left open");
         must(!f->is_open, "a message is left open");
         session_free(f->session);
     }

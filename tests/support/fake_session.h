@@ -33,6 +33,9 @@ struct fake_session {
     struct envelope envelope; /* of the last commit */
     int64_t arrived_at_ms, due_at_ms;
     unsigned commits, aborts;
+    bool is_asking; /* at RCPT */
+    unsigned asked, cancelled;
+    char question[ADDRESS_SIZE + 32]; /* the last: "recipient level known|probe" */
 
     /* What the outside is like. */
     bool is_one_by_one; /* input comes in single octets */
@@ -40,7 +43,11 @@ struct fake_session {
     bool has_binding;
     uint8_t binding[32];
     bool is_store_full, is_store_broken, is_behind;
-    int has_forward; /* 1, 0, or the error of looking */
+    int has_forward;   /* 1, 0, or the error of looking */
+    int has_exception; /* the same */
+    bool is_hook_missing;
+    bool waits_for_answer;  /* comes only with fake_session_answer() */
+    const char *rcpt_words; /* the answer at RCPT; NULL: taken */
     /* The accounts answer so many times, then (unless 0) with the error. */
     unsigned accounts_answers;
     int accounts_error;
@@ -57,6 +64,7 @@ void fake_session_free(struct fake_session *f); /* ends it first */
 void fake_session_say(struct fake_session *f, struct slice bytes);
 void fake_session_run(struct fake_session *f);
 void fake_session_commit(struct fake_session *f);
+void fake_session_answer(struct fake_session *f); /* at RCPT */
 /* What was sent since the last call, as a string; valid until the next. */
 const char *fake_session_heard(struct fake_session *f);
 

@@ -219,7 +219,8 @@ static void build(struct house *h)
     l->trusted = xalloc(sizeof *l->trusted);
     assert_true(net_network_parse(SLICE("127.0.0.0/8"), l->trusted));
     h->limits = submission_limits_new();
-    struct submission_options o = {h->loop, h->queue, h->settings, h->limits, NULL};
+    struct submission_options o = {
+        .loop = h->loop, .queue = h->queue, .settings = h->settings, .limits = h->limits};
     h->submission = submission_new(&o);
     int fd = listen_fd(&h->port);
     assert_int_equal(submission_listen(h->submission, fd, 0), 0);

@@ -36,10 +36,13 @@ static void play(struct fake_session *f, const struct step *steps)
 #define TLS_EHLO                                                                                   \
     "250-mail.example.org\r\n250-PIPELINING\r\n250-SIZE 100000\r\n"                                \
     "250-AUTH SCRAM-SHA-256-PLUS SCRAM-SHA-256 PLAIN LOGIN\r\n"                                    \
-    "250-ENHANCEDSTATUSCODES\r\n250-8BITMIME\r\n250 DSN\r\n"
+    "250-ENHANCEDSTATUSCODES\r\n250-8BITMIME\r\n250-REQUIRETLS\r\n250 DSN\r\n"
 #define RELAY_EHLO                                                                                 \
     "250-mail.example.org\r\n250-PIPELINING\r\n250-SIZE 100000\r\n"                                \
     "250-ENHANCEDSTATUSCODES\r\n250-8BITMIME\r\n250 DSN\r\n"
+#define RELAY_TLS_EHLO                                                                             \
+    "250-mail.example.org\r\n250-PIPELINING\r\n250-SIZE 100000\r\n"                                \
+    "250-ENHANCEDSTATUSCODES\r\n250-8BITMIME\r\n250-REQUIRETLS\r\n250 DSN\r\n"
 #define STARTTLS "STARTTLS\r\n"
 #define READY_FOR_TLS "220 2.0.0 Ready to start TLS\r\n"
 /* "\0alice@example.org\0secret" */
@@ -209,7 +212,7 @@ static void without_a_channel_binding_plus_is_not_offered(void **state)
     play(&f, (const struct step[]){
                  {EHLO, "250-mail.example.org\r\n250-PIPELINING\r\n250-SIZE 100000\r\n"
                         "250-AUTH SCRAM-SHA-256\r\n250-ENHANCEDSTATUSCODES\r\n250-8BITMIME\r\n"
-                        "250 DSN\r\n"},
+                        "250-REQUIRETLS\r\n250 DSN\r\n"},
                  {"AUTH SCRAM-SHA-256-PLUS\r\n", "504 5.5.4 Unrecognized authentication type\r\n"},
                  {AUTH_ALICE, "504 5.5.4 Unrecognized authentication type\r\n"},
                  END,
@@ -458,13 +461,70 @@ static void mail_is_refused_with_the_pinned_replies(void **state)
                   {"RSET\r\n", OK},
                   {"MAIL FROM:<alice@example.org> AUTH=<>\r\n", MAIL_OK},
                   {"RSET\r\n", OK},
-                  {"MAIL FROM:<alice@example.org> REQUIRETLS\r\n",
-                   "555 5.5.4 Unsupported parameter: it was not offered\r\n"},
+                  {"MAIL FROM:<alice@example.org> REQUIRETLS\r\n", MAIL_OK},
+                  {"RSET\r\n", OK},
+                  {"MAIL FROM:<alice@example.org> REQUIRETLS=yes\r\n",
+                   "501 5.5.4 REQUIRETLS takes no value\r\n"},
+                  {"MAIL FROM:<alice@example.org> REQUIRETLS requiretls\r\n",
+                   "501 5.5.4 A parameter is given twice\r\n"},
                   {"MAIL FROM:<alice@example.org> SMTPUTF8\r\n",
                    "555 5.5.4 Unsupported parameter: it was not offered\r\n"},
                   {"RCPT TO:<x@y.example>\r\n", "503 5.5.1 Need MAIL command\r\n"},
                   END,
               });
+}
+
+/* RFC 8689 section 2: under TLS alone, on whatever listener. */
+static void requiretls_is_neither_offered_nor_taken_in_clear(void **state)
+{
+    (void)state;
+    struct fake_session f;
+    fake_session_init(&f);
+    fake_session_start(&f, FAKE_RELAY);
+    play(&f, (const struct step[]){
+                 {"", GREETING},
+                 {EHLO, CLEAR_EHLO},
+                 {"MAIL FROM:<a@example.net> REQUIRETLS\r\n",
+                  "555 5.5.4 REQUIRETLS needs TLS: it was not offered\r\n"},
+                 {RCPT, "503 5.5.1 Need MAIL command\r\n"},
+                 {STARTTLS, READY_FOR_TLS},
+                 {EHLO, RELAY_TLS_EHLO},
+                 {"MAIL FROM:<a@example.net> REQUIRETLS\r\n", MAIL_OK},
+                 {RCPT, RCPT_OK},
+                 {"DATA\r\n", GO},
+                 {MESSAGE, "250 2.0.0 Ok: queued as 00000049P302\r\n"},
+                 END,
+             });
+    assert_true(f.envelope.requiretls);
+    assert_int_equal(f.envelope.origin, ORIGIN_RELAY);
+    fake_session_free(&f);
+}
+
+static void requiretls_is_kept_with_its_message_alone(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *before, *mail;
+        bool want;
+    } cases[] = {
+        {"", "MAIL FROM:<alice@example.org> REQUIRETLS\r\n", true},
+        {"", "MAIL FROM:<> requiretls\r\n", true},
+        {"MAIL FROM:<alice@example.org> REQUIRETLS\r\nRSET\r\n", MAIL, false},
+        {"MAIL FROM:<alice@example.org> REQUIRETLS\r\nEHLO x\r\n", MAIL, false},
+        {"MAIL FROM:<alice@example.org> REQUIRETLS\r\n" RCPT "DATA\r\n" MESSAGE, MAIL, false},
+    };
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        struct fake_session f;
+        fake_session_init(&f);
+        begin(&f, FROM_LOGIN);
+        fake_session_say(&f, slice_of(cases[i].before));
+        assert_int_equal(f.envelope.requiretls, f.commits > 0);
+        fake_session_say(&f, slice_of(cases[i].mail));
+        fake_session_say(&f, SLICE(RCPT "DATA\r\n" MESSAGE));
+        assert_int_equal(f.commits, i == 4 ? 2 : 1);
+        assert_int_equal(f.envelope.requiretls, cases[i].want);
+        fake_session_free(&f);
+    }
 }
 
 static void code_of(enum from from, const char *before, const char *line, const char *code)
@@ -1060,6 +1120,222 @@ static void each_listener_survives_any_event_in_any_order(void **state)
     }
 }
 
+/* ---- The answer at RCPT ---- */
+
+#define NO_TLS "TLS is required, but was not offered by host mx.carol.example[192.0.2.9]"
+#define REFUSED "550 5.7.4 " NO_TLS "\r\n"
+
+static void begin_asking(struct fake_session *f, const char *words)
+{
+    fake_session_init(f);
+    f->settings->at_rcpt = SUBMISSION_AT_RCPT_KNOWN;
+    f->rcpt_words = words;
+    begin(f, FROM_LOGIN);
+}
+
+static void a_recipient_known_to_have_no_tls_is_refused(void **state)
+{
+    (void)state;
+    for (int is_one_by_one = 0; is_one_by_one < 2; is_one_by_one++) {
+        struct fake_session f;
+        begin_asking(&f, NO_TLS);
+        f.is_one_by_one = is_one_by_one;
+        play(&f, (const struct step[]){{MAIL, MAIL_OK},
+                                       {RCPT, REFUSED},
+                                       {"DATA\r\n", "554 5.5.1 No valid recipients\r\n"},
+                                       END});
+        assert_string_equal(f.question, "carol@example.net encrypt known");
+        f.rcpt_words = NULL;
+        play(&f, (const struct step[]){{RCPT, RCPT_OK}, END});
+        f.rcpt_words = NO_TLS;
+        play(&f, (const struct step[]){{"RCPT TO:<dave@example.net>\r\n", REFUSED},
+                                       {"DATA\r\n", GO},
+                                       {MESSAGE, "250 2.0.0 Ok: queued as 00000049P302\r\n"},
+                                       END});
+        assert_int_equal(f.asked, 3);
+        assert_int_equal(f.envelope.count, 1);
+        assert_string_equal(f.envelope.recipients[0].address, "carol@example.net");
+        fake_session_free(&f);
+    }
+}
+
+/* Whether it is asked, and how. */
+static void who_is_asked_about(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *claim, *mail; /* mail NULL: the usual */
+        enum submission_at_rcpt at_rcpt;
+        const char *question; /* NULL: none */
+        enum level default_level;
+        int has_forward, has_exception;
+        bool is_bob, is_relay;
+    } cases[] = {
+        {"off", .at_rcpt = SUBMISSION_AT_RCPT_OFF},
+        {"known", .at_rcpt = SUBMISSION_AT_RCPT_KNOWN,
+         .question = "carol@example.net encrypt known"},
+        {"probe", .at_rcpt = SUBMISSION_AT_RCPT_PROBE,
+         .question = "carol@example.net encrypt probe"},
+        {"an alias", "MAIL FROM:<AL@example.org>\r\n", .at_rcpt = SUBMISSION_AT_RCPT_PROBE,
+         .question = "carol@example.net encrypt probe"},
+        {"null reverse-path", "MAIL FROM:<>\r\n", .at_rcpt = SUBMISSION_AT_RCPT_PROBE},
+        {"forward target", .at_rcpt = SUBMISSION_AT_RCPT_PROBE, .has_forward = 1},
+        {"forwards unreadable", .at_rcpt = SUBMISSION_AT_RCPT_PROBE, .has_forward = -EIO},
+        {"exception", .at_rcpt = SUBMISSION_AT_RCPT_PROBE, .has_exception = 1},
+        {"exceptions unreadable", .at_rcpt = SUBMISSION_AT_RCPT_PROBE, .has_exception = -EIO},
+        {"flag off", .at_rcpt = SUBMISSION_AT_RCPT_PROBE, .is_bob = true},
+        {"flag by default", .at_rcpt = SUBMISSION_AT_RCPT_PROBE, .default_level = LEVEL_VERIFIED,
+         .is_bob = true, .question = "carol@example.net verified probe"},
+        {"relay", .at_rcpt = SUBMISSION_AT_RCPT_PROBE, .default_level = LEVEL_VERIFIED,
+         .is_relay = true},
+    };
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        struct fake_session f;
+        fake_session_init(&f);
+        f.settings->at_rcpt = cases[i].at_rcpt;
+        f.settings->default_level = cases[i].default_level;
+        f.has_forward = cases[i].has_forward;
+        f.has_exception = cases[i].has_exception;
+        f.rcpt_words = NO_TLS;
+        begin(&f, cases[i].is_relay ? FROM_RELAY : FROM_TLS);
+        if (!cases[i].is_relay)
+            fake_session_say(&f, slice_of(cases[i].is_bob ? AUTH_BOB : AUTH_ALICE));
+        const char *usual = cases[i].is_bob ? "MAIL FROM:<bob@example.org>\r\n" : MAIL;
+        fake_session_say(&f, slice_of(cases[i].mail ? cases[i].mail : usual));
+        fake_session_heard(&f);
+        fake_session_say(&f, SLICE(RCPT));
+        const char *want = cases[i].question ? REFUSED : RCPT_OK;
+        const char *heard = fake_session_heard(&f);
+        if (strcmp(heard, want) != 0)
+            fail_msg("%s: heard %s, want %s", cases[i].claim, heard, want);
+        assert_string_equal(f.question, cases[i].question ? cases[i].question : "");
+        fake_session_free(&f);
+    }
+}
+
+static void what_cannot_be_asked_is_taken(void **state)
+{
+    (void)state;
+    struct fake_session f;
+    begin_asking(&f, NO_TLS);
+    f.is_hook_missing = true;
+    play(&f, (const struct step[]){{MAIL, MAIL_OK}, {RCPT, RCPT_OK}, END});
+    assert_int_equal(f.asked, 0);
+    fake_session_free(&f);
+}
+
+static void pipelined_commands_wait_for_the_answer_and_keep_their_order(void **state)
+{
+    (void)state;
+    struct fake_session f;
+    begin_asking(&f, NULL);
+    f.waits_for_answer = true;
+    play(&f, (const struct step[]){
+                 {MAIL RCPT "RCPT TO:<dave@example.net>\r\nNOOP\r\nDATA\r\n", MAIL_OK}, END});
+    assert_true(f.is_held);
+    assert_int_equal(f.deadline_ms, 3000);
+    assert_string_equal(f.question, "carol@example.net encrypt known");
+    fake_session_answer(&f);
+    fake_session_run(&f);
+    assert_string_equal(fake_session_heard(&f), RCPT_OK);
+    assert_string_equal(f.question, "dave@example.net encrypt known");
+    f.rcpt_words = NO_TLS;
+    fake_session_answer(&f);
+    fake_session_run(&f);
+    assert_string_equal(fake_session_heard(&f), REFUSED OK GO);
+    assert_false(f.is_held);
+    fake_session_free(&f);
+}
+
+static void no_answer_in_time_takes_the_recipient(void **state)
+{
+    (void)state;
+    struct fake_session f;
+    begin_asking(&f, NO_TLS);
+    f.waits_for_answer = true;
+    play(&f, (const struct step[]){{MAIL RCPT "NOOP\r\n", MAIL_OK}, END});
+    session_deadline(f.session);
+    assert_int_equal(f.cancelled, 1);
+    fake_session_run(&f);
+    assert_string_equal(fake_session_heard(&f), RCPT_OK OK);
+    assert_true(f.deadline_ms > 3000);
+    fake_session_free(&f);
+}
+
+static void a_client_that_vanishes_cancels_its_question(void **state)
+{
+    (void)state;
+    for (int how = 0; how < 4; how++) {
+        struct fake_session f;
+        begin_asking(&f, NULL);
+        f.waits_for_answer = true;
+        play(&f, (const struct step[]){{MAIL RCPT, MAIL_OK}, END});
+        if (how == 0)
+            session_gone(f.session, "");
+        else if (how == 1)
+            session_gone(f.session, "Connection reset by peer");
+        else
+            session_stop(f.session);
+        if (how >= 2)
+            assert_false(f.is_finished); /* a transaction may end within the grace */
+        if (how == 3) {
+            fake_session_answer(&f);
+            assert_string_equal(fake_session_heard(&f), RCPT_OK);
+        }
+        if (how >= 2)
+            session_stop_now(f.session);
+        assert_true(f.is_finished);
+        assert_int_equal(f.cancelled, how < 3);
+        assert_false(f.is_asking);
+        fake_session_free(&f);
+    }
+}
+
+static void a_recipient_said_twice_is_asked_about_once(void **state)
+{
+    (void)state;
+    struct fake_session f;
+    begin_asking(&f, NULL);
+    play(&f, (const struct step[]){{MAIL RCPT, MAIL_OK RCPT_OK}, END});
+    f.rcpt_words = NO_TLS;
+    play(&f, (const struct step[]){{RCPT, RCPT_OK}, END});
+    assert_int_equal(f.asked, 1);
+    fake_session_free(&f);
+}
+
+static void words_of_a_host_cannot_break_the_reply(void **state)
+{
+    (void)state;
+    struct fake_session f;
+    char words[1000];
+    begin_asking(&f, "host mx refused: 502 \xff\r\n250 2.1.5 Ok\x01");
+    play(&f, (const struct step[]){{MAIL, MAIL_OK},
+                                   {RCPT, "550 5.7.4 host mx refused: 502 ???250 2.1.5 Ok?\r\n"},
+                                   END});
+    memset(words, 'x', sizeof words - 1);
+    words[sizeof words - 1] = '\0';
+    f.rcpt_words = words;
+    fake_session_say(&f, SLICE(RCPT));
+    assert_int_equal(strlen(fake_session_heard(&f)), strlen("550 5.7.4 ") + 480 + 2);
+    fake_session_free(&f);
+}
+
+static void a_recipient_that_is_refused_does_not_count_within_the_hour(void **state)
+{
+    (void)state;
+    struct fake_session f;
+    begin_asking(&f, NO_TLS);
+    f.settings->recipients_per_hour = 1;
+    play(&f, (const struct step[]){{MAIL RCPT RCPT, MAIL_OK REFUSED REFUSED}, END});
+    f.rcpt_words = NULL;
+    play(&f,
+         (const struct step[]){{RCPT "DATA\r\n", RCPT_OK GO},
+                               {MESSAGE MAIL, "250 2.0.0 Ok: queued as 00000049P302\r\n" MAIL_OK},
+                               {RCPT, "450 4.7.1 Too many recipients within an hour\r\n"},
+                               END});
+    fake_session_free(&f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -1081,6 +1357,8 @@ int main(void)
         cmocka_unit_test(too_many_errors_end_the_session),
         cmocka_unit_test(commands_out_of_order_are_503),
         cmocka_unit_test(mail_is_refused_with_the_pinned_replies),
+        cmocka_unit_test(requiretls_is_neither_offered_nor_taken_in_clear),
+        cmocka_unit_test(requiretls_is_kept_with_its_message_alone),
         cmocka_unit_test(odd_lines_and_their_codes),
         cmocka_unit_test(more_recipients_than_allowed_are_452),
         cmocka_unit_test(a_message_is_queued_as_it_should_be),
@@ -1104,6 +1382,15 @@ int main(void)
         cmocka_unit_test(at_shutdown_idle_sessions_end_and_transactions_come_to_their_end),
         cmocka_unit_test(at_shutdown_a_handshake_under_way_ends_at_once),
         cmocka_unit_test(each_listener_survives_any_event_in_any_order),
+        cmocka_unit_test(a_recipient_known_to_have_no_tls_is_refused),
+        cmocka_unit_test(who_is_asked_about),
+        cmocka_unit_test(what_cannot_be_asked_is_taken),
+        cmocka_unit_test(pipelined_commands_wait_for_the_answer_and_keep_their_order),
+        cmocka_unit_test(no_answer_in_time_takes_the_recipient),
+        cmocka_unit_test(a_client_that_vanishes_cancels_its_question),
+        cmocka_unit_test(a_recipient_said_twice_is_asked_about_once),
+        cmocka_unit_test(words_of_a_host_cannot_break_the_reply),
+        cmocka_unit_test(a_recipient_that_is_refused_does_not_count_within_the_hour),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
