@@ -54,11 +54,20 @@ static void host_found_again(void *context, const struct dns_host *host)
     contact_address(a, &a->host.addresses[a->address_index - 1]);
 }
 
-static bool ask_again(struct attempt *a)
+static void ask_again(struct attempt *a)
 {
-    a->question = dns_find_host(a->o.dns, a->o.loop, a->hosts[a->host_index].name, a->next_hop.port,
+    const char *name = a->hosts[a->host_index].name;
+    a->question = dns_find_host(a->o.dns, a->o.loop, name, a->next_hop.port,
                                 a->o.settings->ip_version, host_found_again, a);
-    return a->question;
+    if (a->question)
+        return;
+    struct outcome cause =
+        outcome_local(status_make(4, 3, 0),
+                      "the resolver takes no question, and what it said of %s is over", name);
+    outcome_set_host(&cause, name, NULL, 0);
+    attempt_record_no_contact(a, GUARANTEE_OUR_FAULT, &cause);
+    a->host_index++;
+    next_host(a);
 }
 
 static void contact_address(struct attempt *a, const struct net_address *to)
@@ -76,8 +85,10 @@ static void contact_address(struct attempt *a, const struct net_address *to)
     if (!slice_copy(slice_of(a->hosts[a->host_index].name), a->key.host, sizeof a->key.host))
         panic("host name too long");
     a->failed_tls = GUARANTEE_TLS_UNTRIED;
-    if (date_now() >= a->host.expires_at && ask_again(a))
+    if (date_now() >= a->host.expires_at) {
+        ask_again(a);
         return;
+    }
     struct guarantee_host facts = attempt_facts_before(a, to);
     leave_out_unusable(a, &facts);
     if (!is_anybody_open(a)) {

@@ -498,13 +498,26 @@ static void a_host_whose_records_cannot_be_learnt_again_is_not_used(void **state
         {{false, USABLE(5)}, {false, DNS_FAILED, DNS_TLSA_NONE, 5, 0}},
         {{false, USABLE(5)}, {false, DNS_NXDOMAIN, DNS_TLSA_NONE, 5, 0}},
     };
-    static const struct visit visits[] = {REFUSED_AFTER(10)};
+    static const struct visit visits[] = {REFUSED_AFTER(10), {.handshake_s = 1}};
     for (size_t i = 0; i < COUNT_OF(cases); i++) {
         attempt(cases[i], visits, 1);
         assert_int_equal(scene.asked, 2);
         assert_int_equal(scene.connections, 1);
         assert_int_equal(verdict_for("bob@example.net")->disposition, DISPOSITION_DEFERRED);
     }
+}
+
+/* What is over is not gone on with, and our own trouble is told as ours. */
+static void a_resolver_that_takes_no_question_again_is_our_fault(void **state)
+{
+    (void)state;
+    static const struct answer answers[] = {{false, USABLE(5)}, {.is_missing = true}};
+    static const struct visit visits[] = {REFUSED_AFTER(10), {.handshake_s = 1}};
+    attempt(answers, visits, 1);
+    assert_int_equal(scene.asked, 2);
+    assert_int_equal(scene.connections, 1);
+    expect("bob@example.net", DISPOSITION_DEFERRED, "4.3.0");
+    assert_non_null(strstr(verdict_for("bob@example.net")->reply, "resolver"));
 }
 
 static void answers_without_a_lifetime_are_asked_for_twice_at_most(void **state)
@@ -525,6 +538,7 @@ int main(void)
         cmocka_unit_test(a_ttl_that_ends_while_the_host_answers_changes_nothing_of_the_answers),
         cmocka_unit_test(facts_that_ended_before_the_next_address_are_asked_for_anew),
         cmocka_unit_test(a_host_whose_records_cannot_be_learnt_again_is_not_used),
+        cmocka_unit_test(a_resolver_that_takes_no_question_again_is_our_fault),
         cmocka_unit_test(answers_without_a_lifetime_are_asked_for_twice_at_most),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
