@@ -156,6 +156,75 @@ static void memory_of_hosts_ends_with_their_ttl(void **state)
     destination_free(d);
 }
 
+/* ---- kept connections: no more of a client is needed than that it rests ---- */
+
+enum client_state __wrap_client_state(const struct client *c);
+enum client_state __wrap_client_state(const struct client *c)
+{
+    (void)c;
+    return CLIENT_SECURED;
+}
+
+unsigned __wrap_client_transactions(const struct client *c);
+unsigned __wrap_client_transactions(const struct client *c)
+{
+    (void)c;
+    return 1;
+}
+
+void __wrap_client_set_handler(struct client *c, const struct client_handler *handler,
+                               void *context);
+void __wrap_client_set_handler(struct client *c, const struct client_handler *handler,
+                               void *context)
+{
+    (void)c;
+    (void)handler;
+    (void)context;
+}
+
+void __wrap_client_free(struct client *c);
+void __wrap_client_free(struct client *c)
+{
+    (void)c;
+}
+
+/* What the judge would be told of it is true of that one way there only. */
+static void a_kept_connection_serves_the_very_same_way_there_only(void **state)
+{
+    (void)state;
+    static char connection; /* stands for a client; nobody looks inside */
+    struct client *client = (struct client *)&connection;
+    struct destination *d = destination_new("[mx.example.net]:25");
+    struct connection_key key = {.host = "mx.example.net"};
+    int64_t expires_at = 0;
+    assert_true(net_address_parse(SLICE("192.0.2.1"), &key.to));
+    key.to.port = 25;
+    struct connection_key others[7];
+    for (size_t i = 0; i < COUNT_OF(others); i++)
+        others[i] = key;
+    others[0].host[0] = 'n';
+    assert_true(net_address_parse(SLICE("192.0.2.2"), &others[1].to));
+    others[1].to.port = 25;
+    others[2].to.port = 26;
+    assert_true(net_address_parse(SLICE("192.0.2.9"), &others[3].source));
+    others[4].is_local_route = true;
+    others[5].is_smarthost = true;
+    others[6].is_name_secure = true;
+    for (size_t i = 0; i < COUNT_OF(others); i++) {
+        destination_keep_idle(d, client, &key, 200, 0);
+        if (destination_take_idle(d, &others[i], 100, &expires_at))
+            fail_msg("another key, %zu, was served", i);
+        assert_null(destination_take_idle(d, &key, 200, &expires_at)); /* what DNS said is over */
+        assert_ptr_equal(destination_take_idle(d, &key, 199, &expires_at), client);
+        assert_int_equal(expires_at, 200);
+        destination_keep_idle(d, client, &others[i], 200, 0);
+        if (destination_take_idle(d, &key, 100, &expires_at))
+            fail_msg("a connection of another key, %zu, served", i);
+        destination_close_idle(d, INT64_MAX);
+    }
+    destination_free(d);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -164,6 +233,7 @@ int main(void)
         cmocka_unit_test(only_a_named_domain_on_loopback_is_local),
         cmocka_unit_test(next_hops_are_read_or_refused),
         cmocka_unit_test(memory_of_hosts_ends_with_their_ttl),
+        cmocka_unit_test(a_kept_connection_serves_the_very_same_way_there_only),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
