@@ -244,6 +244,8 @@ static int run_account_remove(struct op *op, struct batch *b)
     queue_account_clear(&old);
     if (rc == 0)
         rc = directory_forget(b, TABLE_FORWARD, change->key);
+    if (rc == 0)
+        rc = directory_forget(b, TABLE_EXCEPTION, change->key);
     return rc == 0 ? store_delete(b->txn, TABLE_ACCOUNT, slice_of(change->key)) : rc;
 }
 

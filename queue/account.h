@@ -70,7 +70,7 @@ int queue_accounts_walk(struct queue *q, queue_account_visit *visit, void *conte
  * already) or replaces (-ENOENT) an account; aliases are left as they are. Copied. */
 void queue_account_put(struct queue *q, const struct queue_account *a, bool is_new,
                        const struct queue_poster *poster, queue_done *done, void *context);
-/* With its aliases and forwards. By its own address; -ENOENT. */
+/* With its aliases, forwards and exceptions. By its own address; -ENOENT. */
 void queue_account_remove(struct queue *q, const struct address *address,
                           const struct queue_poster *poster, queue_done *done, void *context);
 /* `account` by its address or an alias (-ENOENT). The alias: -EEXIST when it is somebody's already,

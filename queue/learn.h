@@ -6,10 +6,27 @@
 #ifndef QUEUE_LEARN_H
 #define QUEUE_LEARN_H
 
-#include "queue/change.h"
+#include "queue/writer.h"
 
 /* May a table of learnt things grow by that many octets? 0 may always be. Writer's thread. */
 bool learn_has_room(struct batch *b, enum table table, uint64_t growth);
+
+/* A text of the caller's, cut to the octets that fit; NULL is "". */
+void learn_text(const char *text, char *out, size_t size);
+
+/* Looks at one entry and removes it, or what is old in it. `value` is borrowed until the first
+ * change. */
+typedef int learn_sweep_entry(struct batch *b, struct slice key, struct slice value, int64_t now);
+learn_sweep_entry policy_sweep;
+learn_sweep_entry posture_sweep;
+learn_sweep_entry exception_sweep;
+learn_sweep_entry trial_sweep;
+learn_sweep_entry tlsrpt_sweep;
+/* Removes what is old: policies and exceptions that have expired, postures not seen for 90 days,
+ * findings of dry run after 30 days, counts for reports 48 hours after their day. In steps, others
+ * commit between them. `now` is in seconds. */
+void learn_sweep(struct queue *q, int64_t now, const struct queue_poster *poster, queue_done *done,
+                 void *context);
 
 /* One entry after the other, with a view for each: the visitor takes its time without holding back
  * pages. Any thread. */

@@ -115,3 +115,11 @@ void queue_policy_remove(struct queue *q, const char *domain, const struct queue
 {
     writer_submit(q, &policy_op_new(run_remove, domain, poster, done, context)->op);
 }
+
+int policy_sweep(struct batch *b, struct slice key, struct slice value, int64_t now)
+{
+    struct queue_policy p;
+    bool is_kept = record_get_policy(value, &p) && p.expires_at > now;
+    queue_policy_clear(&p);
+    return is_kept ? 0 : store_delete(b->txn, TABLE_POLICY, key);
+}

@@ -9,7 +9,11 @@
 #include "queue/account.h"
 #include "queue/due.h"
 #include "queue/message.h"
+#include "queue/exception.h"
 #include "queue/policy.h"
+#include "queue/posture.h"
+#include "queue/tlsrpt.h"
+#include "queue/trial.h"
 
 #define RECORD_VERSION 1
 /* Longer texts (only evidence could be) are cut. */
@@ -47,6 +51,20 @@ NODISCARD bool record_get_list(struct slice in, char (**list)[ADDRESS_SIZE], siz
 /* Learnt things. False: damaged, nothing to clear. */
 void record_put_policy(struct buffer *out, const struct queue_policy *p);
 NODISCARD bool record_get_policy(struct slice in, struct queue_policy *p);
+void record_put_posture(struct buffer *out, const struct queue_posture *p);
+NODISCARD bool record_get_posture(struct slice in, struct queue_posture *p);
+void record_put_trial(struct buffer *out, const struct queue_trial *t);
+NODISCARD bool record_get_trial(struct slice in, struct queue_trial *t);
+void record_put_tlsrpt_policy(struct buffer *out, const struct queue_tlsrpt_policy *p);
+/* The caller frees both texts. */
+NODISCARD bool record_get_tlsrpt_policy(struct slice in, struct queue_tlsrpt_policy *p);
+void record_put_tlsrpt_failure(struct buffer *out, const struct queue_tlsrpt_failure *f);
+NODISCARD bool record_get_tlsrpt_failure(struct slice in, struct queue_tlsrpt_failure *f);
+
+/* The exceptions of one user; list[i].user is the key's matter and stays "". The caller frees the
+ * list. */
+void record_put_exceptions(struct buffer *out, const struct queue_exception *list, size_t count);
+NODISCARD bool record_get_exceptions(struct slice in, struct queue_exception **list, size_t *count);
 
 #define KEY_ID_SIZE 8
 #define KEY_PART_SIZE 12

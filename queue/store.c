@@ -18,11 +18,15 @@
 #define PAGE_HEADER 16
 
 static const char *const table_names[TABLE_COUNT] = {
-    [TABLE_META] = "meta",           [TABLE_MESSAGE] = "message",       [TABLE_BODY] = "body",
-    [TABLE_RECIPIENT] = "recipient", [TABLE_PARTIAL] = "partial",       [TABLE_DUE] = "due",
-    [TABLE_NOTICE] = "notice",       [TABLE_NOTICE_DUE] = "notice_due", [TABLE_HELD] = "held",
-    [TABLE_ACCOUNT] = "account",     [TABLE_ALIAS] = "alias",           [TABLE_FORWARD] = "forward",
-    [TABLE_POLICY] = "policy",
+    [TABLE_META] = "meta",           [TABLE_MESSAGE] = "message",
+    [TABLE_BODY] = "body",           [TABLE_RECIPIENT] = "recipient",
+    [TABLE_PARTIAL] = "partial",     [TABLE_DUE] = "due",
+    [TABLE_NOTICE] = "notice",       [TABLE_NOTICE_DUE] = "notice_due",
+    [TABLE_HELD] = "held",           [TABLE_ACCOUNT] = "account",
+    [TABLE_ALIAS] = "alias",         [TABLE_FORWARD] = "forward",
+    [TABLE_POLICY] = "policy",       [TABLE_POSTURE] = "posture",
+    [TABLE_EXCEPTION] = "exception", [TABLE_TRIAL] = "trial",
+    [TABLE_TLSRPT] = "tlsrpt",
 };
 
 struct txn {

@@ -24,6 +24,11 @@ enum table {
     TABLE_ALIAS,      /* address key -> address key of the account */
     TABLE_FORWARD,    /* address key of the owner -> list of targets */
     TABLE_POLICY,     /* policy domain -> MTA-STS policy record */
+    TABLE_POSTURE,    /* domain, NUL, MX host -> posture record */
+    TABLE_EXCEPTION,  /* address key of the account -> list of exceptions */
+    TABLE_TRIAL,      /* time, id, hash of the recipient -> finding of dry run */
+    TABLE_TLSRPT,     /* day, policy domain, NUL, hash of the policy -> policy and totals;
+                       * the same with the hash of a failure -> failure and count */
     TABLE_COUNT,
 };
 

@@ -5,12 +5,23 @@
 #include <string.h>
 #include <time.h>
 
+#include "mail/date.h"
+#include "queue/learn.h"
 #include "queue/room.h"
 
 /* Bounds of one group: a transaction's dirty pages are held in memory until its commit. */
 #define GROUP_OPS_MAX 4096
 #define GROUP_WEIGHT_MAX ((size_t)32 << 20)
 #define CHECK_READERS_MS 60000
+/* Idle operations: how long they wait for a commit to go along with, how many may wait, and how
+ * many one commit takes. */
+#define IDLE_MS 1000
+#define IDLE_OPS_MAX 1024
+#define IDLE_WEIGHT_MAX ((size_t)4 << 20)
+#define GROUP_IDLE_MAX 256
+/* What is old is removed an hour after the last time. */
+#define SWEEP_FIRST_MS 60000
+#define SWEEP_MS 3600000
 #define RETRY_MS 1000
 #define COMPLAIN_MS 60000
 
@@ -25,6 +36,11 @@ struct writer {
     pthread_mutex_t lock; /* for mailbox and is_stopping */
     pthread_cond_t wake;
     struct list mailbox;
+    struct list idle;
+    size_t idle_count;
+    size_t idle_weight;
+    int64_t idle_due_ms;   /* of the first of them */
+    uint64_t idle_dropped; /* and not yet told */
     bool is_stopping;
     atomic_bool is_closing; /* nothing is tried for ever any more; set under the lock */
     _Atomic uint64_t commits;
@@ -32,7 +48,9 @@ struct writer {
     struct list waiting; /* durable operations whose commit failed */
     int64_t retry_at_ms;
     int64_t check_readers_at_ms;
+    int64_t sweep_at_ms;
     int64_t complain_at_ms;
+    int64_t tell_dropped_at_ms;
 };
 
 static void list_init(struct list *l)
@@ -94,6 +112,28 @@ void writer_submit(struct queue *q, struct op *op)
     list_add(&w->mailbox, op);
     pthread_mutex_unlock(&w->lock);
     if (was_empty)
+        pthread_cond_signal(&w->wake);
+}
+
+void writer_submit_idle(struct queue *q, struct op *op)
+{
+    struct writer *w = q->writer;
+    pthread_mutex_lock(&w->lock);
+    bool is_taken = w->idle_count < IDLE_OPS_MAX && w->idle_weight + op->weight <= IDLE_WEIGHT_MAX;
+    bool was_empty = !w->idle.first;
+    if (is_taken) {
+        if (was_empty)
+            w->idle_due_ms = clock_ms() + IDLE_MS;
+        list_add(&w->idle, op);
+        w->idle_count++;
+        w->idle_weight += op->weight;
+    } else {
+        w->idle_dropped++;
+    }
+    pthread_mutex_unlock(&w->lock);
+    if (!is_taken)
+        op_free(op);
+    else if (was_empty)
         pthread_cond_signal(&w->wake);
 }
 
@@ -188,20 +228,27 @@ static int batch_commit(struct writer *w, struct batch *b)
     return 0;
 }
 
-/* Runs the operations from `first` on and commits. */
-static int try_group(struct writer *w, struct batch *b, struct op *first)
+static int run_all(struct batch *b, struct op *first)
 {
-    int rc = batch_begin(b);
-    if (rc != 0)
-        return rc;
-    for (struct op *op = first; op; op = op->next) {
+    int rc = 0;
+    for (struct op *op = first; rc == 0 && op; op = op->next) {
         op->answer = 0;
         op->is_unfinished = false;
         rc = op->run(op, b);
         CRASH_POINT("operation");
-        if (rc != 0)
-            break;
     }
+    return rc;
+}
+
+/* Runs the operations of both lists and commits. */
+static int try_group(struct writer *w, struct batch *b, struct op *first, struct op *idle)
+{
+    int rc = batch_begin(b);
+    if (rc != 0)
+        return rc;
+    rc = run_all(b, first);
+    if (rc == 0)
+        rc = run_all(b, idle);
     if (rc == 0)
         rc = change_finish_touched(b);
     if (rc == 0)
@@ -248,12 +295,27 @@ static void conclude(struct writer *w, struct op *op, int error, struct list *an
     list_add(answered, op);
 }
 
-/* Runs and concludes a list of operations in one commit. */
-static int run_together(struct writer *w, struct list *ops, struct list *answered)
+/* Ends idle operations; what was not done is counted. */
+static void conclude_idle(struct writer *w, struct list *idle, bool is_done)
+{
+    uint64_t dropped = 0;
+    for (struct op *op; (op = list_take(idle)) != NULL;) {
+        dropped += !is_done || op->answer != 0;
+        op_free(op);
+    }
+    pthread_mutex_lock(&w->lock);
+    w->idle_dropped += dropped;
+    pthread_mutex_unlock(&w->lock);
+}
+
+/* Runs and concludes operations in one commit. */
+static int run_together(struct writer *w, struct list *ops, struct list *idle,
+                        struct list *answered)
 {
     struct batch b = {.q = w->q};
-    int rc = try_group(w, &b, ops->first);
+    int rc = try_group(w, &b, ops->first, idle->first);
     if (rc == 0) {
+        conclude_idle(w, idle, true);
         for (struct op *op; (op = list_take(ops)) != NULL;)
             conclude(w, op, 0, answered);
         watches_tell(w->q->watches, &b);
@@ -265,18 +327,25 @@ static int run_together(struct writer *w, struct list *ops, struct list *answere
 static void run_alone(struct writer *w, struct op *op, struct list *answered)
 {
     struct list one;
+    struct list none;
     list_init(&one);
+    list_init(&none);
     list_add(&one, op);
-    int rc = run_together(w, &one, answered);
+    int rc = run_together(w, &one, &none, answered);
     if (rc != 0)
         conclude(w, op, rc, answered);
 }
 
-static void run_list(struct writer *w, struct list *ops)
+static void run_list(struct writer *w, struct list *ops, struct list *idle)
 {
     struct list answered;
     list_init(&answered);
-    if (run_together(w, ops, &answered) != 0) {
+    int rc = run_together(w, ops, idle, &answered);
+    if (rc != 0 && idle->first) {
+        conclude_idle(w, idle, false);
+        rc = run_together(w, ops, idle, &answered);
+    }
+    if (rc != 0) {
         for (struct op *op; (op = list_take(ops)) != NULL;)
             run_alone(w, op, &answered);
     }
@@ -313,17 +382,49 @@ static bool take_group(struct writer *w, struct list *group)
     return count > 0;
 }
 
+/* Idle operations for the group: along with others, when they have waited long enough, and at the
+ * end. */
+static bool take_idle(struct writer *w, bool is_group, struct list *idle)
+{
+    list_init(idle);
+    if (!w->idle.first || (!is_group && !w->is_stopping && clock_ms() < w->idle_due_ms))
+        return false;
+    for (size_t count = 0; w->idle.first && count < GROUP_IDLE_MAX; count++) {
+        struct op *op = list_take(&w->idle);
+        w->idle_count--;
+        w->idle_weight -= op->weight;
+        list_add(idle, op);
+    }
+    return true;
+}
+
 /* Sleeps until there is work or the next duty; the lock is held. */
 static void doze(struct writer *w)
 {
     int64_t until_ms = w->check_readers_at_ms;
     if (w->waiting.first && w->retry_at_ms < until_ms)
         until_ms = w->retry_at_ms;
+    if (w->idle.first && w->idle_due_ms < until_ms)
+        until_ms = w->idle_due_ms;
+    if (w->sweep_at_ms < until_ms)
+        until_ms = w->sweep_at_ms;
     bool is_last_try = w->waiting.first && atomic_load(&w->is_closing);
     struct timespec until = {.tv_sec = until_ms / 1000,
                              .tv_nsec = (long)(until_ms % 1000) * 1000000};
     if (!w->mailbox.first && !w->is_stopping && !is_last_try)
         pthread_cond_timedwait(&w->wake, &w->lock, &until);
+}
+
+static void tell_dropped(struct writer *w, int64_t now)
+{
+    pthread_mutex_lock(&w->lock);
+    uint64_t dropped = now >= w->tell_dropped_at_ms ? w->idle_dropped : 0;
+    w->idle_dropped -= dropped;
+    pthread_mutex_unlock(&w->lock);
+    if (dropped == 0)
+        return;
+    w->tell_dropped_at_ms = now + COMPLAIN_MS;
+    EVENT(room_events(w->q), EVENT_WARNING, "learning-dropped", FIELD_NUMBER(KEY_COUNT, dropped));
 }
 
 static void do_duties(struct writer *w)
@@ -334,6 +435,11 @@ static void do_duties(struct writer *w)
     if (now >= w->check_readers_at_ms) {
         store_check_readers(w->q->store);
         w->check_readers_at_ms = now + CHECK_READERS_MS;
+    }
+    tell_dropped(w, now);
+    if (now >= w->sweep_at_ms) {
+        w->sweep_at_ms = now + SWEEP_MS;
+        learn_sweep(w->q, date_now(), NULL, NULL, NULL);
     }
 }
 
@@ -355,16 +461,18 @@ static void *writer_main(void *argument)
 {
     struct writer *w = argument;
     struct list group;
+    struct list idle;
     for (;;) {
         pthread_mutex_lock(&w->lock);
         doze(w);
         bool is_work = take_group(w, &group);
+        is_work |= take_idle(w, is_work, &idle);
         bool is_end = !is_work && w->is_stopping;
         pthread_mutex_unlock(&w->lock);
         if (is_end)
             break;
         if (is_work)
-            run_list(w, &group);
+            run_list(w, &group, &idle);
         do_duties(w);
     }
     give_up_waiting(w);
@@ -382,8 +490,10 @@ int writer_start(struct queue *q, struct writer **out)
     pthread_mutex_init(&w->lock, NULL);
     w->q = q;
     list_init(&w->mailbox);
+    list_init(&w->idle);
     list_init(&w->waiting);
     w->check_readers_at_ms = clock_ms() + CHECK_READERS_MS;
+    w->sweep_at_ms = clock_ms() + SWEEP_FIRST_MS;
     *out = w;
     int rc = pthread_create(&w->thread, NULL, writer_main, w);
     if (rc != 0) {

@@ -42,6 +42,11 @@ void writer_begin_close(struct writer *w);
 void writer_stop(struct writer *w);
 /* Takes the operation; any thread. */
 void writer_submit(struct queue *q, struct op *op);
+/* Takes an operation that nobody waits for and nothing depends on. It goes along with the next
+ * commit, or has one of its own a second later; where a commit fails, it is given up so that the
+ * others get theirs. While too many wait it is dropped at once. What is dropped, here or by an
+ * answer other than 0, is counted and told in an event, at most once a minute. Any thread. */
+void writer_submit_idle(struct queue *q, struct op *op);
 /* Fills in the usual members of a new operation of `size` octets. */
 NODISCARD void *op_new(size_t size, int (*run)(struct op *op, struct batch *b),
                        const struct queue_poster *poster, queue_done *done, void *context);
