@@ -19,6 +19,9 @@ struct config {
     enum event_severity log_level;
     char *trust_anchor;
     char *unbound_config;
+    char self_test_signed[DOMAIN_SIZE]; /* A-labels; "": not asked */
+    char self_test_unsigned[DOMAIN_SIZE];
+    char self_test_bogus[DOMAIN_SIZE];
     size_t resolver_count;
     char **resolvers;
     uint64_t queue_size;

@@ -201,6 +201,9 @@ static struct dns *new_dns(struct gateway *g, const struct config *c)
         .resolver_count = c->resolver_count,
         .trust_anchor = c->trust_anchor,
         .unbound_config = c->unbound_config,
+        .self_test_signed = c->self_test_signed,
+        .self_test_unsigned = c->self_test_unsigned,
+        .self_test_bogus = c->self_test_bogus,
         .events = log_sink(),
     };
     struct dns *dns = dns_new(g->workers[0].loop, &o, error, sizeof error);

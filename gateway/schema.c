@@ -53,6 +53,12 @@ const struct schema_key schema_keys[] = {
      "DS or DNSKEY file"},
     {"dns", "unbound_config", SCHEMA_TEXT, "", 0, 4000, NULL,
      "a further libunbound configuration file"},
+    {"dns", "self_test_signed", SCHEMA_DOMAIN, "ietf.org", 0, DOMAIN_MAX, NULL,
+     "a name whose answer must be secure; \"\" is not asked"},
+    {"dns", "self_test_unsigned", SCHEMA_DOMAIN, "google.com", 0, DOMAIN_MAX, NULL,
+     "a name whose answer must be insecure; \"\" is not asked"},
+    {"dns", "self_test_bogus", SCHEMA_DOMAIN, "dnssec-failed.org", 0, DOMAIN_MAX, NULL,
+     "a name whose answer must be bogus; \"\" is not asked"},
 
     {"delivery", "port", SCHEMA_NUMBER, "25", 1, 65535, NULL, "port of MX hosts"},
     {"delivery", "ca_file", SCHEMA_TEXT, "", 0, 4000, NULL,
@@ -226,7 +232,8 @@ bool schema_check(const struct schema_key *key, const char *value, char *expecte
                       expected, size,
                       key->min > 0 ? "a text that is not empty" : "a shorter text of one line");
     case SCHEMA_DOMAIN:
-        return expect(domain_to_ascii(in, domain), expected, size, "a domain name");
+        return expect((key->min == 0 && in.len == 0) || domain_to_ascii(in, domain), expected, size,
+                      "a domain name");
     case SCHEMA_NUMBER:
         is_read = slice_number(in, INT64_MAX, &number);
         return check_range(key, is_read, (int64_t)number, expected, size);

@@ -7,7 +7,7 @@
 
 enum schema_kind {
     SCHEMA_TEXT,      /* any string, at least `min` octets */
-    SCHEMA_DOMAIN,    /* a domain name */
+    SCHEMA_DOMAIN,    /* a domain name; "" too where min is 0 */
     SCHEMA_NUMBER,    /* min..max */
     SCHEMA_SWITCH,    /* true or false */
     SCHEMA_DURATION,  /* "30s", "15m", "4h", "5d"; min..max in milliseconds */

@@ -51,21 +51,22 @@ static void defaults_are_those_of_the_documents(void **state)
 static void a_whole_file_is_read(void **state)
 {
     (void)state;
-    struct config *c =
-        load("hostname = \"mail.example.org\"\n"
-             "listen submission { address = {\"0.0.0.0\", \"::\"} port = 587 tls = \"starttls\" }\n"
-             "listen submissions { address = \"*\" port = 465 tls = \"implicit\" }\n"
-             "listen relay { address = \"127.0.0.1\" port = 2525 tls = \"optional\" trusted = "
-             "{\"127.0.0.0/8\", \"::1/128\"} }\n"
-             "dns { resolvers = {\"127.0.0.1@5353\"} }\n"
-             "delivery { blocked_networks = {} ip_version = \"6\" }\n"
-             "route \"example.org\" { next_hop = \"[127.0.0.1]:24\" protocol = \"lmtp\" tls = "
-             "\"none\" }\n"
-             "route \"*\" { next_hop = \"[smart.example.net]:587\" tls = encrypt }\n"
-             "policy \".bank.example\" { tls = \"verify\" }\n"
-             "source \"business.example\" { address = {\"192.0.2.2\", \"2001:db8::2\"} }\n"
-             "guarantee { default_level = encrypt on_stop = discard exempt_auto_replies = false }\n"
-             "auth_mechanisms = {\"SCRAM-SHA-1\"}\n");
+    struct config *c = load(
+        "hostname = \"mail.example.org\"\n"
+        "listen submission { address = {\"0.0.0.0\", \"::\"} port = 587 tls = \"starttls\" }\n"
+        "listen submissions { address = \"*\" port = 465 tls = \"implicit\" }\n"
+        "listen relay { address = \"127.0.0.1\" port = 2525 tls = \"optional\" trusted = "
+        "{\"127.0.0.0/8\", \"::1/128\"} }\n"
+        "dns { resolvers = {\"127.0.0.1@5353\"} self_test_signed = \"B\\xc3\\xbccher.example\" "
+        "self_test_unsigned = \"\" }\n"
+        "delivery { blocked_networks = {} ip_version = \"6\" }\n"
+        "route \"example.org\" { next_hop = \"[127.0.0.1]:24\" protocol = \"lmtp\" tls = "
+        "\"none\" }\n"
+        "route \"*\" { next_hop = \"[smart.example.net]:587\" tls = encrypt }\n"
+        "policy \".bank.example\" { tls = \"verify\" }\n"
+        "source \"business.example\" { address = {\"192.0.2.2\", \"2001:db8::2\"} }\n"
+        "guarantee { default_level = encrypt on_stop = discard exempt_auto_replies = false }\n"
+        "auth_mechanisms = {\"SCRAM-SHA-1\"}\n");
     if (!c)
         fail_msg("%s", error);
     const struct submission_settings *s = c->submission;
@@ -78,6 +79,9 @@ static void a_whole_file_is_read(void **state)
     assert_int_equal(s->listeners[2].addresses[0].port, 2525);
     assert_int_equal(c->resolver_count, 1);
     assert_int_equal(c->delivery->blocked_count, 0);
+    assert_string_equal(c->self_test_signed, "xn--bcher-kva.example");
+    assert_string_equal(c->self_test_unsigned, "");
+    assert_string_equal(c->self_test_bogus, "dnssec-failed.org");
     assert_int_equal(c->delivery->ip_version, 6);
     assert_int_equal(c->delivery->routes[0].protocol, CLIENT_LMTP);
     assert_int_equal(c->delivery->routes[0].tls, GUARANTEE_POLICY_NONE);

@@ -85,6 +85,7 @@ static void bad_values_say_what_was_expected(void **state)
         {"dns", "resolvers", "dns.example", "ADDRESS@PORT"},
         {"route", "next_hop", "[x", "[HOST]:PORT"},
         {"", "hostname", "", "a domain name"},
+        {"dns", "self_test_bogus", "a b", "a domain name"},
         {"", "state_directory", "", "not empty"},
         {"guarantee", "exempt_auto_replies", "1", "true or false"},
         {"limits", "message_size", "big", "a size such as"},

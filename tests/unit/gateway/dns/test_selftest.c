@@ -172,6 +172,7 @@ static void the_operator_hears_of_changes_and_else_once_an_hour(void **state)
 {
     (void)state;
     struct scene s;
+    char words[DNS_SELF_TEST_WORDS_SIZE];
     setup(&s);
     s.answers[BOGUS].status = DNS_FAILED;
     run(&s);
@@ -189,6 +190,8 @@ static void the_operator_hears_of_changes_and_else_once_an_hour(void **state)
     run(&s);
     run(&s);
     assert_string_equal(events, "error failing bad.example\ninfo working bad.example\n");
+    self_test_words(&s.test, words, sizeof words);
+    assert_string_equal(words, "ok");
 }
 
 static void names_can_be_switched_off(void **state)
