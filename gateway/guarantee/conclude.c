@@ -1,6 +1,8 @@
 /* What follows for the recipient: GUARANTEE.md section 3, rules 1 to 5 in their order. */
 #include "gateway/guarantee/judge.h"
 
+#include <stdlib.h>
+
 #include "gateway/guarantee/words.h"
 
 /* One host record as the rules see it. */
@@ -8,12 +10,16 @@ struct shown {
     const struct guarantee_host *host;
     enum guarantee_kind kind;
     struct outcome outcome; /* of the verdict; unset for ACCEPTABLE and NOT_YET */
+    bool is_by_sts;         /* of the verdict */
 };
 
 static struct shown show(const struct guarantee_requirement *r, const struct guarantee_host *h)
 {
     struct guarantee_verdict verdict = guarantee_judge(r, h);
-    return (struct shown){.host = h, .kind = verdict.kind, .outcome = verdict.outcome};
+    return (struct shown){.host = h,
+                          .kind = verdict.kind,
+                          .outcome = verdict.outcome,
+                          .is_by_sts = verdict.is_by_sts};
 }
 
 /* Message data crossed this connection: then TLS was up where it is required, or our own delivery
@@ -182,25 +188,58 @@ static const struct shown *reason_of(const struct summary *sum)
     return &sum->final;
 }
 
+/* TLS was there on many looks and is not now. 454 and a cut handshake are what they are, until the
+ * patience with them has ended. */
+static bool is_downgrade(enum guarantee_decision decision, const struct shown *s)
+{
+    if (s->host->tls_seen_at == 0)
+        return false;
+    switch (s->kind) {
+    case GUARANTEE_NOT_OFFERED:
+    case GUARANTEE_REFUSED:
+    case GUARANTEE_HANDSHAKE_FAILED:
+        return true;
+    case GUARANTEE_PASSING_TROUBLE:
+        return decision == GUARANTEE_STOP && s->host->tls != GUARANTEE_TLS_ESTABLISHED;
+    case GUARANTEE_ACCEPTABLE:
+    case GUARANTEE_NOT_YET:
+    case GUARANTEE_OWN_FAULT:
+    case GUARANTEE_UNREACHABLE:
+    case GUARANTEE_TLS_UNKNOWN:
+    case GUARANTEE_NOT_AUTHENTICATED:
+    case GUARANTEE_NO_REQUIRETLS:
+        return false;
+    }
+    panic("is_downgrade: kind %d", (int)s->kind);
+}
+
+static struct guarantee_conclusion decide_by(enum guarantee_decision decision,
+                                             const struct shown *reason)
+{
+    struct outcome words = with_class(reason->outcome, decision == GUARANTEE_STOP ? 5 : 4);
+    struct guarantee_conclusion conclusion = decide(decision, reason->kind, words);
+    conclusion.is_by_sts = reason->is_by_sts;
+    conclusion.is_downgrade = is_downgrade(decision, reason);
+    return conclusion;
+}
+
 static struct guarantee_conclusion defer_or_stop(const struct guarantee_requirement *r,
                                                  const struct guarantee_attempt *attempt,
                                                  const struct summary *sum)
 {
     const struct shown *reason = reason_of(sum);
-    struct outcome passing = with_class(reason->outcome, 4);
-    struct outcome final = with_class(reason->outcome, 5);
     /* Without a demand of ours nothing ever stops, and no patience runs: a policy that comes later
      * begins with a full one. */
     if (!guarantee_demands_tls(r))
-        return decide(GUARANTEE_DEFER, reason->kind, passing);
+        return decide_by(GUARANTEE_DEFER, reason);
     if (!may_pass(sum))
-        return decide(GUARANTEE_STOP, reason->kind, final);
+        return decide_by(GUARANTEE_STOP, reason);
     int64_t since = attempt->trouble_since;
     if (since == 0 || since > attempt->now) /* the clock may have been set back */
         since = attempt->now;
     if (attempt->now - since >= attempt->patience)
-        return decide(GUARANTEE_STOP, reason->kind, final);
-    struct guarantee_conclusion conclusion = decide(GUARANTEE_DEFER, reason->kind, passing);
+        return decide_by(GUARANTEE_STOP, reason);
+    struct guarantee_conclusion conclusion = decide_by(GUARANTEE_DEFER, reason);
     conclusion.trouble_since = since;
     conclusion.patience_ends_at = since + attempt->patience;
     return conclusion;
@@ -304,15 +343,40 @@ static bool has_way(const struct guarantee_requirement *r, const struct guarante
     return false;
 }
 
+/* The fault is ours, so nothing is held against the destination: no stop, and no patience that
+ * begins or ends. What is known of it before is kept. */
+static struct guarantee_conclusion suspended(struct guarantee_conclusion c,
+                                             const struct guarantee_attempt *attempt)
+{
+    if (c.decision == GUARANTEE_STOP) {
+        struct outcome why = c.outcome;
+        c.decision = GUARANTEE_DEFER;
+        c.is_suspended = true;
+        c.outcome = outcome_local(status_make(4, 3, 0),
+                                  "stops are suspended, as TLS is missing at many destinations at "
+                                  "once; here: %s",
+                                  why.text);
+        outcome_set_host(&c.outcome, why.mx, why.address, why.port);
+        c.trouble_since = attempt->trouble_since;
+    } else if (attempt->trouble_since == 0) {
+        c.trouble_since = c.patience_ends_at = 0;
+    }
+    return c;
+}
+
 struct guarantee_conclusion guarantee_conclude(const struct guarantee_requirement *r,
                                                const struct guarantee_attempt *attempt)
 {
     struct guarantee_conclusion conclusion = conclude(r, attempt);
+    if (attempt->are_stops_suspended)
+        return suspended(conclusion, attempt);
     if (conclusion.decision != GUARANTEE_STOP)
         return conclusion;
-    /* What a release would meet: the same hosts, without the flag; with --force without DANE. */
+    /* What a release would meet: the same hosts, without the flag and what is remembered; with
+     * --force without DANE and MTA-STS. */
     struct guarantee_requirement released = *r, forced = *r;
     released.level = forced.level = LEVEL_OFF;
+    released.ignores_memory = forced.ignores_memory = true;
     forced.ignores_promises = !r->requiretls;
     conclusion.is_release_refused = conclude(&forced, attempt).decision == GUARANTEE_STOP;
     conclusion.is_force_needed = !conclusion.is_release_refused && !has_way(&released, attempt);
@@ -324,4 +388,43 @@ struct guarantee_conclusion guarantee_conclude(const struct guarantee_requiremen
     conclusion.is_flag_met =
         r->level != LEVEL_OFF && conclude(&flag, attempt).decision != GUARANTEE_STOP;
     return conclusion;
+}
+
+/* Mail that went where the flag would not have let it is no answer under the flag. What the host
+ * showed before it lost the contact counts. False: the flag was met there. */
+static bool take_back_answer(const struct guarantee_requirement *r, struct guarantee_host *h)
+{
+    if (h->answer != GUARANTEE_ANSWER_NONE)
+        h->contact = GUARANTEE_IN_CONTACT;
+    switch (h->answer) {
+    case GUARANTEE_ANSWER_NONE:
+    case GUARANTEE_ANSWER_TEMPORARY:
+    case GUARANTEE_ANSWER_PERMANENT:
+        return true;
+    case GUARANTEE_ANSWER_DELIVERED:
+    case GUARANTEE_ANSWER_UNDECIDED:
+        h->answer = GUARANTEE_ANSWER_NONE;
+        return guarantee_judge(r, h).kind != GUARANTEE_ACCEPTABLE;
+    }
+    panic("take_back_answer: answer %d", (int)h->answer);
+}
+
+bool guarantee_would_stop(const struct guarantee_requirement *r,
+                          const struct guarantee_attempt *attempt, struct outcome *out)
+{
+    struct guarantee_attempt under_flag = *attempt;
+    struct guarantee_host *hosts = xalloc((attempt->count + 1) * sizeof *hosts);
+    struct guarantee_conclusion conclusion = {.decision = GUARANTEE_DELIVERED};
+    bool is_open = true;
+    for (size_t i = 0; i < attempt->count && is_open; i++) {
+        hosts[i] = attempt->hosts[i];
+        is_open = take_back_answer(r, &hosts[i]);
+    }
+    under_flag.hosts = hosts;
+    if (is_open)
+        conclusion = guarantee_conclude(r, &under_flag);
+    free(hosts);
+    if (conclusion.decision == GUARANTEE_STOP)
+        *out = conclusion.outcome;
+    return conclusion.decision == GUARANTEE_STOP;
 }

@@ -218,7 +218,8 @@ struct guarantee_attempt {
     int64_t now;              /* seconds */
     int64_t patience;         /* seconds */
     bool are_stops_suspended; /* the breaker: so many destinations lost TLS at once that the fault
-                                 is ours; a stop becomes a deferral, trouble_since is kept */
+                                 is ours; a stop becomes a deferral, trouble_since is kept and
+                                 does not begin */
 };
 
 enum guarantee_decision {
@@ -249,6 +250,14 @@ struct guarantee_conclusion {
 
 struct guarantee_conclusion guarantee_conclude(const struct guarantee_requirement *r,
                                                const struct guarantee_attempt *attempt);
+
+/* Dry run: would this recipient have been stopped with the flag on, and with which words? `r` is
+ * the requirement as the flag has it; the attempt's hosts may hold the answers of a delivery made
+ * without it, in clear too. Answers on what was seen: a host that the delivery did not come to try
+ * and that is not in the list does not count, one that is listed as UNTRIED makes it false, as does
+ * trouble that may pass. `out` is written where true. */
+bool guarantee_would_stop(const struct guarantee_requirement *r,
+                          const struct guarantee_attempt *attempt, struct outcome *out);
 
 /* What each host showed, one line each (name, address, port, time, what it offered, which alert it
  * sent), for the notice and for `held show`; English, never translated. Appends to out up to its

@@ -36,7 +36,41 @@ enum shows {
     UNTRIED,
     DANE_NO_TLS, /* usable TLSA, and EHLO without STARTTLS */
     DANE_LATER,  /* usable TLSA, and 454 */
+    STS_DELIVERED,
+    STS_MISFIT,   /* listed by the MTA-STS policy, certificate not valid for the host name */
+    STS_NO_TLS,   /* listed, and EHLO without STARTTLS */
+    STS_LATER,    /* listed, and 454 */
+    STS_EXCLUDED, /* not listed */
+    STS_UNLEARNT, /* TLS without DANE, the policy could not be learnt */
+    STS_UNLEARNT_NO_TLS,
+    STS_FAULT,   /* the same, by a fault of our own */
+    LOST_NO_TLS, /* TLS was there on many looks: EHLO without STARTTLS */
+    LOST_REFUSED,
+    LOST_FAILED,
+    LOST_CUT,
+    LOST_LATER,
+    LOST_MISMATCH,
+    LOST_DEAD,
+    KEPT_NO_TLS, /* the same, and delivery.remember_tls applies */
+    KEPT_CUT,
+    LAST_SHOWN = KEPT_CUT,
 };
+
+static bool is_lost(enum shows shows)
+{
+    return shows >= LOST_NO_TLS && shows <= LAST_SHOWN;
+}
+
+static enum guarantee_sts sts_of(enum shows shows)
+{
+    if (shows >= STS_DELIVERED && shows <= STS_LATER)
+        return GUARANTEE_STS_COVERS;
+    if (shows == STS_EXCLUDED)
+        return GUARANTEE_STS_EXCLUDES;
+    if (shows == STS_UNLEARNT || shows == STS_UNLEARNT_NO_TLS)
+        return GUARANTEE_STS_UNKNOWN;
+    return shows == STS_FAULT ? GUARANTEE_STS_OUR_FAULT : GUARANTEE_STS_NONE;
+}
 
 static void set_answer(struct guarantee_host *h, enum guarantee_answer answer, unsigned code,
                        const char *text)
@@ -54,21 +88,31 @@ static void set_tls(struct guarantee_host *h, enum shows shows)
     case CLEAR_TEMPORARY:
     case CLEAR_DELIVERED:
     case DANE_NO_TLS:
+    case STS_NO_TLS:
+    case STS_UNLEARNT_NO_TLS:
+    case LOST_NO_TLS:
+    case KEPT_NO_TLS:
         h->tls = GUARANTEE_TLS_NOT_OFFERED;
         return;
     case TRY_LATER:
     case DANE_LATER:
+    case STS_LATER:
+    case LOST_LATER:
         h->tls = GUARANTEE_TLS_TRY_LATER;
         h->cause = outcome_reply(454, SLICE("4.7.0 busy"));
         return;
     case CUT:
+    case LOST_CUT:
+    case KEPT_CUT:
         h->tls = GUARANTEE_TLS_CUT;
         return;
     case REFUSED:
+    case LOST_REFUSED:
         h->tls = GUARANTEE_TLS_REFUSED;
         h->cause = outcome_reply(502, SLICE("no"));
         return;
     case FAILED:
+    case LOST_FAILED:
         h->tls = GUARANTEE_TLS_FAILED;
         h->cause = outcome_local(status_make(4, 7, 5), "no shared cipher");
         return;
@@ -77,6 +121,8 @@ static void set_tls(struct guarantee_host *h, enum shows shows)
     case TLSA_ERROR:
     case OWN_FAULT:
     case UNTRIED:
+    case STS_EXCLUDED:
+    case LOST_DEAD:
         return;
     case DELIVERED:
     case PERMANENT:
@@ -86,6 +132,11 @@ static void set_tls(struct guarantee_host *h, enum shows shows)
     case MISMATCH:
     case PLAIN_TLS:
     case LOST_IN_EHLO:
+    case STS_DELIVERED:
+    case STS_MISFIT:
+    case STS_UNLEARNT:
+    case STS_FAULT:
+    case LOST_MISMATCH:
         h->tls = GUARANTEE_TLS_ESTABLISHED;
         return;
     }
@@ -93,7 +144,7 @@ static void set_tls(struct guarantee_host *h, enum shows shows)
 
 static void set_transaction(struct guarantee_host *h, enum shows shows)
 {
-    if (shows == DELIVERED || shows == CLEAR_DELIVERED)
+    if (shows == DELIVERED || shows == CLEAR_DELIVERED || shows == STS_DELIVERED)
         set_answer(h, GUARANTEE_ANSWER_DELIVERED, 250, "2.0.0 queued");
     else if (shows == PERMANENT)
         set_answer(h, GUARANTEE_ANSWER_PERMANENT, 550, "5.1.1 no such user");
@@ -119,13 +170,19 @@ static struct guarantee_host host(enum shows shows, unsigned preference, const c
                                .protocol = "",
                                .cipher = "",
                                .certificate_error = ""};
-    if (shows == MISMATCH || shows == DANE_NO_TLS || shows == DANE_LATER)
+    h.sts = sts_of(shows);
+    h.sts_domain = "plain.example";
+    h.is_pkix_valid = h.is_pkix_for_host = shows == STS_DELIVERED;
+    if (is_lost(shows))
+        h.tls_seen_at = NOW - 2 * HOUR;
+    h.is_tls_remembered = shows == KEPT_NO_TLS || shows == KEPT_CUT;
+    if (shows == MISMATCH || shows == DANE_NO_TLS || shows == DANE_LATER || shows == LOST_MISMATCH)
         h.tlsa = GUARANTEE_TLSA_USABLE;
     if (shows == TLSA_ERROR)
         h.tlsa = GUARANTEE_TLSA_ERROR;
-    if (shows == TLSA_ERROR || shows == UNTRIED)
+    if (shows == TLSA_ERROR || shows == UNTRIED || shows == STS_EXCLUDED)
         h.contact = GUARANTEE_UNTRIED;
-    if (shows == DEAD) {
+    if (shows == DEAD || shows == LOST_DEAD) {
         h.contact = GUARANTEE_NO_CONTACT;
         h.cause = outcome_local(status_make(4, 4, 1), "Connection refused");
     }
@@ -404,7 +461,254 @@ static void a_fault_of_our_own_never_counts_against_the_destination(void **state
     };
     check(cases, COUNT_OF(cases));
 }
+
+static void the_policy_of_the_domain_stops_who_is_guaranteed_and_defers_the_others(void **state)
+{
+    (void)state;
+    static const struct conclude_case cases[] = {
+        {ENCRYPT, {{STS_DELIVERED, 10}}, false, -1, DONE, "2.0.0", "", -1, -1},
+        {VERIFIED, {{STS_DELIVERED, 10}}, false, -1, DONE, "2.0.0", "", -1, -1},
+        {VERIFIED, {{STS_EXCLUDED, 10}, {STS_DELIVERED, 20}}, false, -1, DONE, "2.0.0", "", -1, -1},
+        {ENCRYPT, {{STS_EXCLUDED, 10}}, false, -1, STOP, "5.7.5", "mx1.example", -1, -1},
+        {ENCRYPT, {{STS_MISFIT, 10}}, false, -1, STOP, "5.7.5", "mx1.example", -1, -1},
+        {ENCRYPT, {{STS_NO_TLS, 10}}, false, -1, STOP, "5.7.4", "mx1.example", -1, -1},
+        {ENCRYPT, {{STS_EXCLUDED, 10}, {STS_NO_TLS, 20}}, false, -1, STOP, "5.7.5", "mx1.example", -1, -1},
+        {ENCRYPT, {{STS_EXCLUDED, 20}, {STS_NO_TLS, 10}}, false, -1, STOP, "5.7.4", "mx2.example", -1, -1},
+        {VERIFIED, {{STS_EXCLUDED, 10}}, false, -1, STOP, "5.7.5", "mx1.example", -1, -1},
+        {POLICY, {{STS_EXCLUDED, 10}}, false, -1, STOP, "5.7.5", "mx1.example", -1, -1},
+        {REQUIRETLS, {{STS_EXCLUDED, 10}}, false, -1, STOP, "5.7.5", "mx1.example", -1, -1},
+        /* A listed host of equal or better preference is dead: it may come back. */
+        {ENCRYPT, {{DEAD, 10}, {STS_EXCLUDED, 20}}, false, -1, DEFER, "4.7.5", "mx2.example", 0, HOUR},
+        {ENCRYPT, {{STS_EXCLUDED, 10}, {DEAD, 10}}, false, 600, DEFER, "4.7.5", "mx1.example", 600, HOUR - 600},
+        {ENCRYPT, {{STS_LATER, 10}, {STS_EXCLUDED, 20}}, false, -1, DEFER, "4.7.4", "mx1.example", 0, HOUR},
+        {OFF, {{STS_EXCLUDED, 10}}, false, 9 * HOUR, DEFER, "4.7.5", "mx1.example", -1, -1},
+        {OFF, {{STS_MISFIT, 10}}, false, 9 * HOUR, DEFER, "4.7.5", "mx1.example", -1, -1},
+        {OFF, {{STS_NO_TLS, 10}}, false, 9 * HOUR, DEFER, "4.7.4", "mx1.example", -1, -1},
+        {OFF, {{STS_LATER, 10}}, false, 9 * HOUR, DEFER, "4.7.4", "mx1.example", -1, -1},
+        /* Not learnt: passing where it is needed. */
+        {VERIFIED, {{STS_UNLEARNT, 10}}, false, -1, DEFER, "4.7.5", "mx1.example", 0, HOUR},
+        {VERIFIED, {{STS_UNLEARNT, 10}}, false, HOUR - 1, DEFER, "4.7.5", "mx1.example", HOUR - 1, 1},
+        {VERIFIED, {{STS_UNLEARNT, 10}}, false, HOUR, STOP, "5.7.5", "mx1.example", -1, -1},
+        {VERIFIED, {{STS_UNLEARNT, 10}, {NO_TLS, 20}}, false, -1, DEFER, "4.7.5", "mx1.example", 0, HOUR},
+        {VERIFIED, {{STS_UNLEARNT_NO_TLS, 10}, {STS_UNLEARNT, 20}}, false, -1, DEFER, "4.7.4", "mx1.example", 0, HOUR},
+        {VERIFIED, {{STS_UNLEARNT_NO_TLS, 10}}, false, -1, STOP, "5.7.4", "mx1.example", -1, -1},
+        {VERIFIED, {{STS_FAULT, 10}}, false, 9 * HOUR, DEFER, "4.3.0", "mx1.example", -1, -1},
+        {VERIFIED, {{STS_FAULT, 10}, {NO_TLS, 20}}, false, -1, DEFER, "4.3.0", "mx1.example", -1, -1},
+        {ENCRYPT, {{STS_UNLEARNT, 10}}, false, 9 * HOUR, DEFER, "4.4.2", "mx1.example", -1, -1},
+        {ENCRYPT, {{STS_UNLEARNT_NO_TLS, 10}}, false, -1, STOP, "5.7.4", "mx1.example", -1, -1},
+        {REQUIRETLS, {{STS_UNLEARNT_NO_TLS, 10}}, false, -1, STOP, "5.7.30", "mx1.example", -1, -1},
+        /* Remembered TLS defers those whom nothing binds, and never stops them. */
+        {OFF, {{KEPT_NO_TLS, 10}}, false, 9 * HOUR, DEFER, "4.7.4", "mx1.example", -1, -1},
+        {OFF, {{KEPT_CUT, 10}}, false, 9 * HOUR, DEFER, "4.7.5", "mx1.example", -1, -1},
+        {OFF, {{LOST_NO_TLS, 10}}, false, -1, DEFER, "4.4.2", "mx1.example", -1, -1},
+        {OFF, {{KEPT_NO_TLS, 10}, {DELIVERED, 20}}, false, -1, DONE, "2.0.0", "", -1, -1},
+        {ENCRYPT, {{KEPT_NO_TLS, 10}}, false, -1, STOP, "5.7.4", "mx1.example", -1, -1},
+    };
+    check(cases, COUNT_OF(cases));
+}
 /* clang-format on */
+
+static void tls_that_was_there_before_is_a_downgrade(void **state)
+{
+    (void)state;
+    static const struct {
+        enum req req;
+        enum shows first, second;
+        int64_t trouble_for;
+        enum guarantee_decision want;
+        bool want_downgrade;
+    } cases[] = {
+        {ENCRYPT, LOST_NO_TLS, NOTHING, 0, STOP, true},
+        {ENCRYPT, LOST_REFUSED, NOTHING, 0, STOP, true},
+        {ENCRYPT, LOST_FAILED, NOTHING, 0, STOP, true},
+        {ENCRYPT, LOST_CUT, NOTHING, 0, DEFER, false},
+        {ENCRYPT, LOST_CUT, NOTHING, HOUR, STOP, true},
+        {ENCRYPT, LOST_LATER, NOTHING, 0, DEFER, false},
+        {ENCRYPT, LOST_LATER, NOTHING, HOUR, STOP, true},
+        {ENCRYPT, LOST_MISMATCH, NOTHING, 0, STOP, false},
+        {ENCRYPT, LOST_DEAD, NOTHING, 0, DEFER, false},
+        {ENCRYPT, NO_TLS, NOTHING, 0, STOP, false},
+        {ENCRYPT, LOST_NO_TLS, NO_TLS, 0, STOP, true},
+        {ENCRYPT, NO_TLS, LOST_NO_TLS, 0, STOP, false},
+        {ENCRYPT, DEAD, LOST_NO_TLS, 0, DEFER, true},
+        {ENCRYPT, LOST_NO_TLS, TEMPORARY, 0, DEFER, false},
+        {ENCRYPT, LOST_NO_TLS, OWN_FAULT, 0, DEFER, false},
+        {ENCRYPT, LOST_NO_TLS, DELIVERED, 0, DONE, false},
+        {OFF, KEPT_NO_TLS, NOTHING, 0, DEFER, true},
+        {OFF, KEPT_CUT, NOTHING, 9 * HOUR, DEFER, false},
+        {OFF, LOST_NO_TLS, NOTHING, 0, DEFER, false},
+        {VERIFIED, STS_UNLEARNT, NOTHING, HOUR, STOP, false},
+        {REQUIRETLS, LOST_NO_TLS, NOTHING, 0, STOP, true},
+    };
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        struct guarantee_host hosts[2] = {host(cases[i].first, 10, names[0])};
+        size_t count = 1;
+        if (cases[i].second != NOTHING)
+            hosts[count++] = host(cases[i].second, 20, names[1]);
+        struct guarantee_conclusion got =
+            conclude_hosts(cases[i].req, hosts, count, NOW - cases[i].trouble_for);
+        if (got.decision != cases[i].want || got.is_downgrade != cases[i].want_downgrade)
+            fail_msg("row %zu: got %d downgrade %d want %d downgrade %d", i, got.decision,
+                     got.is_downgrade, cases[i].want, cases[i].want_downgrade);
+    }
+    /* An authenticated policy that was unlearnt beside TLS is none, whatever is remembered. */
+    struct guarantee_host h = host(STS_UNLEARNT, 10, names[0]);
+    h.tls_seen_at = NOW - HOUR;
+    assert_false(conclude_hosts(VERIFIED, &h, 1, NOW - HOUR).is_downgrade);
+}
+
+static void suspended_stops_defer_and_change_nothing_that_is_known(void **state)
+{
+    (void)state;
+    static const struct {
+        enum req req;
+        enum shows first, second;
+        int64_t trouble_for; /* -1: was none */
+        enum guarantee_decision want;
+        bool want_suspended;
+        const char *want_status;
+        int64_t want_since_ago, want_wait; /* -1: 0 */
+    } cases[] = {
+        {ENCRYPT, NO_TLS, NOTHING, -1, DEFER, true, "4.3.0", -1, -1},
+        {ENCRYPT, NO_TLS, NOTHING, 600, DEFER, true, "4.3.0", 600, -1},
+        {ENCRYPT, MISMATCH, NOTHING, -1, DEFER, true, "4.3.0", -1, -1},
+        {ENCRYPT, STS_EXCLUDED, NOTHING, -1, DEFER, true, "4.3.0", -1, -1},
+        {VERIFIED, PLAIN_TLS, NOTHING, -1, DEFER, true, "4.3.0", -1, -1},
+        {POLICY, NO_TLS, NOTHING, -1, DEFER, true, "4.3.0", -1, -1},
+        {REQUIRETLS, NO_TLS, NOTHING, -1, DEFER, true, "4.3.0", -1, -1},
+        {ENCRYPT, LOST_NO_TLS, NOTHING, -1, DEFER, true, "4.3.0", -1, -1},
+        {ENCRYPT, CUT, NOTHING, 9 * HOUR, DEFER, true, "4.3.0", 9 * HOUR, -1},
+        {ENCRYPT, TLSA_ERROR, NOTHING, HOUR, DEFER, true, "4.3.0", HOUR, -1},
+        /* Patience goes on where it ran, and does not begin. */
+        {ENCRYPT, CUT, NOTHING, 600, DEFER, false, "4.7.5", 600, HOUR - 600},
+        {ENCRYPT, CUT, NOTHING, -1, DEFER, false, "4.7.5", -1, -1},
+        {ENCRYPT, TLSA_ERROR, NOTHING, -1, DEFER, false, "4.7.5", -1, -1},
+        {ENCRYPT, DEAD, NO_TLS, -1, DEFER, false, "4.7.4", -1, -1},
+        /* All else is as ever. */
+        {ENCRYPT, NO_TLS, DELIVERED, 600, DONE, false, "2.0.0", -1, -1},
+        {ENCRYPT, PERMANENT, NOTHING, 600, FAIL, false, "5.1.1", -1, -1},
+        {ENCRYPT, TEMPORARY, NOTHING, 600, DEFER, false, "4.7.1", -1, -1},
+        {ENCRYPT, DEAD, NOTHING, 600, DEFER, false, "4.4.1", -1, -1},
+        {OFF, MISMATCH, NOTHING, -1, DEFER, false, "4.7.5", -1, -1},
+    };
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        struct guarantee_host hosts[2] = {host(cases[i].first, 10, names[0])};
+        struct guarantee_requirement r = requirement(cases[i].req);
+        struct guarantee_attempt attempt = {.domain = "plain.example",
+                                            .detail = "",
+                                            .hosts = hosts,
+                                            .count = 1,
+                                            .now = NOW,
+                                            .patience = HOUR,
+                                            .are_stops_suspended = true};
+        if (cases[i].second != NOTHING)
+            hosts[attempt.count++] = host(cases[i].second, 20, names[1]);
+        if (cases[i].trouble_for >= 0)
+            attempt.trouble_since = NOW - cases[i].trouble_for;
+        struct guarantee_conclusion got = guarantee_conclude(&r, &attempt);
+        int64_t since = cases[i].want_since_ago < 0 ? 0 : NOW - cases[i].want_since_ago;
+        int64_t ends = cases[i].want_wait < 0 ? 0 : NOW + cases[i].want_wait;
+        char status[STATUS_SIZE];
+        if (got.decision != cases[i].want || got.is_suspended != cases[i].want_suspended ||
+            strcmp(status_text(got.outcome.status, status), cases[i].want_status) != 0 ||
+            got.trouble_since != since || got.patience_ends_at != ends || got.is_force_needed ||
+            got.is_release_refused || got.is_flag_met)
+            fail_msg("row %zu: got %d suspended %d %s since %lld ends %lld", i, got.decision,
+                     got.is_suspended, status, (long long)got.trouble_since,
+                     (long long)got.patience_ends_at);
+    }
+}
+
+static void a_suspended_stop_says_so_and_why(void **state)
+{
+    (void)state;
+    struct guarantee_host h = host(LOST_NO_TLS, 10, "mx.plain.example");
+    h.tls_looks = 12;
+    struct guarantee_requirement r = requirement(ENCRYPT);
+    struct guarantee_attempt attempt = {.domain = "plain.example",
+                                        .detail = "",
+                                        .hosts = &h,
+                                        .count = 1,
+                                        .now = NOW,
+                                        .patience = HOUR,
+                                        .are_stops_suspended = true};
+    struct guarantee_conclusion got = guarantee_conclude(&r, &attempt);
+    assert_string_equal(got.outcome.text,
+                        "stops are suspended, as TLS is missing at many destinations at once; "
+                        "here: TLS is required, but was not offered by host "
+                        "mx.plain.example[192.0.2.9]; on 12 earlier looks it offered TLS, last on "
+                        "2026-11-18");
+    assert_string_equal(got.outcome.mx, "mx.plain.example");
+    assert_string_equal(got.outcome.address, "192.0.2.9");
+    assert_int_equal(got.outcome.port, 25);
+    assert_int_equal(got.kind, GUARANTEE_NOT_OFFERED);
+    assert_true(got.is_downgrade);
+}
+
+static void a_dry_run_says_what_the_flag_would_have_stopped(void **state)
+{
+    (void)state;
+    static const struct {
+        enum req req; /* as the flag has it */
+        enum shows first, second;
+        const char *want; /* status of the stop; NULL: would not have been stopped */
+    } cases[] = {
+        {ENCRYPT, CLEAR_DELIVERED, NOTHING, "5.7.4"},
+        {VERIFIED, CLEAR_DELIVERED, NOTHING, "5.7.4"},
+        {VERIFIED, DELIVERED, NOTHING, "5.7.5"},
+        {ENCRYPT, DELIVERED, NOTHING, NULL},
+        {ENCRYPT, STS_DELIVERED, NOTHING, NULL},
+        {VERIFIED, STS_DELIVERED, NOTHING, NULL},
+        {OFF, CLEAR_DELIVERED, NOTHING, NULL},
+        {ENCRYPT, CLEAR_TEMPORARY, NOTHING, "5.7.4"},
+        {ENCRYPT, NO_TLS_TOO_BIG, NOTHING, "5.7.4"},
+        {ENCRYPT, PERMANENT, NOTHING, NULL},
+        {ENCRYPT, UNDECIDED, NOTHING, NULL},
+        {VERIFIED, UNDECIDED, NOTHING, "5.7.5"},
+        {ENCRYPT, TEMPORARY, NOTHING, NULL},
+        {ENCRYPT, MISMATCH, NOTHING, "5.7.5"},
+        {ENCRYPT, STS_EXCLUDED, NOTHING, "5.7.5"},
+        {VERIFIED, STS_UNLEARNT, NOTHING, NULL},
+        {ENCRYPT, CUT, NOTHING, NULL},
+        {ENCRYPT, DEAD, NOTHING, NULL},
+        {ENCRYPT, DEAD, CLEAR_DELIVERED, NULL},
+        {ENCRYPT, NO_TLS, CLEAR_DELIVERED, "5.7.4"},
+        {ENCRYPT, CLEAR_DELIVERED, UNTRIED, NULL},
+        {ENCRYPT, OWN_FAULT, CLEAR_DELIVERED, NULL},
+        {ENCRYPT, CLEAR_TEMPORARY, DELIVERED, NULL},
+        {VERIFIED, CLEAR_TEMPORARY, DELIVERED, "5.7.4"},
+    };
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        struct guarantee_host hosts[2] = {host(cases[i].first, 10, names[0])};
+        struct guarantee_requirement r = requirement(cases[i].req);
+        struct guarantee_attempt attempt = {.domain = "plain.example",
+                                            .detail = "",
+                                            .hosts = hosts,
+                                            .count = 1,
+                                            .now = NOW,
+                                            .patience = HOUR};
+        if (cases[i].second != NOTHING)
+            hosts[attempt.count++] = host(cases[i].second, 20, names[1]);
+        char status[STATUS_SIZE] = "not stopped";
+        for (int is_lost_later = 0; is_lost_later < 2; is_lost_later++) {
+            struct outcome out = {0};
+            bool got = guarantee_would_stop(&r, &attempt, &out);
+            if (got)
+                status_text(out.status, status);
+            if (got != (cases[i].want != NULL) || (got && strcmp(status, cases[i].want) != 0))
+                fail_msg("row %zu: got %s", i, status);
+            if (!got)
+                assert_int_equal(out.status.class, 0);
+            /* The contact may have been lost since. */
+            for (size_t k = 0; k < attempt.count; k++)
+                if (hosts[k].answer != GUARANTEE_ANSWER_NONE)
+                    hosts[k].contact = GUARANTEE_NO_CONTACT;
+        }
+        attempt.are_stops_suspended = true;
+        struct outcome out = {0};
+        assert_false(guarantee_would_stop(&r, &attempt, &out));
+    }
+}
 
 static void the_destination_itself_may_decide(void **state)
 {
@@ -486,6 +790,26 @@ static void a_stop_says_what_a_release_would_need(void **state)
         {VERIFIED_POLICY, PLAIN_TLS, NOTHING, false, false},
         {ENCRYPT_POLICY, MISMATCH, NOTHING, true, false},
         {POLICY, MISMATCH, NOTHING, true, false},
+        /* The policy of the domain stands in the way. */
+        {ENCRYPT, STS_EXCLUDED, NOTHING, true, false},
+        {ENCRYPT, STS_MISFIT, NOTHING, true, false},
+        {ENCRYPT, STS_NO_TLS, NOTHING, true, false},
+        {ENCRYPT, STS_LATER, NOTHING, true, false},
+        {VERIFIED, STS_EXCLUDED, NOTHING, true, false},
+        {VERIFIED, STS_MISFIT, NOTHING, true, false},
+        {ENCRYPT, STS_EXCLUDED, NO_TLS, false, false},
+        {ENCRYPT, STS_MISFIT, STS_EXCLUDED, true, false},
+        {POLICY, STS_MISFIT, NOTHING, true, false},
+        {POLICY, STS_EXCLUDED, NOTHING, true, false},
+        {POLICY, STS_NO_TLS, NOTHING, false, true},
+        {POLICY_DANE, STS_MISFIT, NOTHING, false, true},
+        {REQUIRETLS, STS_EXCLUDED, NOTHING, false, true},
+        {REQUIRETLS, STS_MISFIT, NOTHING, false, true},
+        {VERIFIED, STS_UNLEARNT, NOTHING, false, false},
+        {VERIFIED_POLICY, STS_UNLEARNT, NOTHING, false, false},
+        /* What is remembered does not bind who is released. */
+        {ENCRYPT, KEPT_NO_TLS, NOTHING, false, false},
+        {ENCRYPT, KEPT_CUT, NOTHING, false, false},
     };
     for (size_t i = 0; i < COUNT_OF(cases); i++) {
         struct guarantee_host hosts[2] = {host(cases[i].first, 10, names[0])};
@@ -505,6 +829,10 @@ static void a_stop_says_what_a_release_would_need(void **state)
 #define FLAG "encrypted transport (TLS 1.2 or newer), by the sender's guarantee"
 #define VERIFY                                                                                     \
     "a server with a valid certificate (WebPKI or DANE), by our policy for the recipient's domain"
+#define STS                                                                                        \
+    "a listed host with a certificate valid for its name, by the MTA-STS policy of the "           \
+    "recipient's "                                                                                 \
+    "domain"
 static void a_flag_that_was_met_is_not_among_the_words_of_the_stop(void **state)
 {
     (void)state;
@@ -528,6 +856,11 @@ static void a_flag_that_was_met_is_not_among_the_words_of_the_stop(void **state)
          "sender's "
          "guarantee; " VERIFY},
         {LEVEL_OFF, GUARANTEE_POLICY_VERIFY, false, PLAIN_TLS, false, VERIFY},
+        {LEVEL_ENCRYPT, GUARANTEE_POLICY_MAY, false, STS_EXCLUDED, false, FLAG "; " STS},
+        {LEVEL_ENCRYPT, GUARANTEE_POLICY_MAY, false, STS_MISFIT, false, FLAG "; " STS},
+        {LEVEL_ENCRYPT, GUARANTEE_POLICY_MAY, false, STS_NO_TLS, false, FLAG},
+        {LEVEL_OFF, GUARANTEE_POLICY_VERIFY, false, STS_MISFIT, false, VERIFY "; " STS},
+        {LEVEL_ENCRYPT, GUARANTEE_POLICY_VERIFY, false, STS_UNLEARNT, true, VERIFY},
     };
     for (size_t i = 0; i < COUNT_OF(cases); i++) {
         struct guarantee_requirement r = {.level = cases[i].level,
@@ -647,8 +980,8 @@ static void no_pair_of_hosts_breaks_the_rules(void **state)
 {
     (void)state;
     for (int req = OFF; req <= VERIFIED_POLICY; req++) {
-        for (int a = DELIVERED; a <= DANE_LATER; a++) {
-            for (int b = DELIVERED; b <= DANE_LATER; b++) {
+        for (int a = DELIVERED; a <= LAST_SHOWN; a++) {
+            for (int b = DELIVERED; b <= LAST_SHOWN; b++) {
                 struct guarantee_requirement r = requirement((enum req)req);
                 struct guarantee_host hosts[] = {host((enum shows)a, 10, names[0]),
                                                  host((enum shows)b, 20, names[1])};
@@ -681,6 +1014,11 @@ int main(void)
         cmocka_unit_test(rule_5_nothing_reachable_defers_as_any_mail),
         cmocka_unit_test(without_a_demand_nothing_ever_stops),
         cmocka_unit_test(a_fault_of_our_own_never_counts_against_the_destination),
+        cmocka_unit_test(the_policy_of_the_domain_stops_who_is_guaranteed_and_defers_the_others),
+        cmocka_unit_test(tls_that_was_there_before_is_a_downgrade),
+        cmocka_unit_test(suspended_stops_defer_and_change_nothing_that_is_known),
+        cmocka_unit_test(a_suspended_stop_says_so_and_why),
+        cmocka_unit_test(a_dry_run_says_what_the_flag_would_have_stopped),
         cmocka_unit_test(the_destination_itself_may_decide),
         cmocka_unit_test(a_stop_says_what_a_release_would_need),
         cmocka_unit_test(a_flag_that_was_met_is_not_among_the_words_of_the_stop),
