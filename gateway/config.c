@@ -589,6 +589,14 @@ static void check_surroundings(struct reading *r, cfg_t *root)
         report_key(r, retry, "first", "must not be longer than max");
 }
 
+static void read_name(cfg_t *section, const char *key, char out[DOMAIN_SIZE])
+{
+    const char *name = text(section, key);
+    out[0] = '\0';
+    if (name[0] != '\0' && !domain_to_ascii(slice_of(name), out))
+        panic("unchecked name %s", key);
+}
+
 static void read_top(struct reading *r, cfg_t *root, enum config_use use)
 {
     static const char *const severities[] = {"debug", "info", "warning", "error"};
@@ -598,14 +606,6 @@ static void read_top(struct reading *r, cfg_t *root, enum config_use use)
         panic("unchecked host name");
     c->state_directory = xstrdup(text(root, "state_directory"));
     c->control_socket = xstrdup(text(root, "control_socket"));
-static void read_name(cfg_t *section, const char *key, char out[DOMAIN_SIZE])
-{
-    const char *name = text(section, key);
-    out[0] = '\0';
-    if (name[0] != '\0' && !domain_to_ascii(slice_of(name), out))
-        panic("unchecked name %s", key);
-}
-
     c->run_as = xstrdup(text(root, "run_as"));
     c->workers = (unsigned)number(root, "workers");
     c->shutdown_grace_ms = duration(root, "shutdown_grace");
@@ -614,6 +614,9 @@ static void read_name(cfg_t *section, const char *key, char out[DOMAIN_SIZE])
             c->log_level = (enum event_severity)i;
     c->trust_anchor = xstrdup(text(dns, "trust_anchor"));
     c->unbound_config = xstrdup(text(dns, "unbound_config"));
+    read_name(dns, "self_test_signed", c->self_test_signed);
+    read_name(dns, "self_test_unsigned", c->self_test_unsigned);
+    read_name(dns, "self_test_bogus", c->self_test_bogus);
     c->resolver_count = cfg_size(dns, "resolvers");
     c->resolvers = xalloc((c->resolver_count + 1) * sizeof *c->resolvers);
     for (unsigned i = 0; i < c->resolver_count; i++)
@@ -623,9 +626,6 @@ static void read_name(cfg_t *section, const char *key, char out[DOMAIN_SIZE])
                      &c->default_level))
         panic("unchecked level");
     if (use == CONFIG_WHOLE)
-    read_name(dns, "self_test_signed", c->self_test_signed);
-    read_name(dns, "self_test_unsigned", c->self_test_unsigned);
-    read_name(dns, "self_test_bogus", c->self_test_bogus);
         check_surroundings(r, root);
     c->keeps_sha1 = mechanisms(root) & MECHANISM_SCRAM_SHA_1;
 }
