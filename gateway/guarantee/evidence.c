@@ -45,6 +45,41 @@ static const char *tlsa_words(enum guarantee_tlsa tlsa)
     panic("tlsa_words: %d", (int)tlsa);
 }
 
+/* Nothing where no policy is in force: most domains have none. */
+static void add_sts(struct line *line, const struct guarantee_host *h)
+{
+    const char *detail = or_empty(h->sts_detail);
+    switch (h->sts) {
+    case GUARANTEE_STS_NONE:
+        return;
+    case GUARANTEE_STS_TESTING:
+        add(line, ", MTA-STS policy in testing mode");
+        return;
+    case GUARANTEE_STS_COVERS:
+        add(line, ", MTA-STS policy lists the host");
+        return;
+    case GUARANTEE_STS_EXCLUDES:
+        add(line, ", MTA-STS policy does not list the host");
+        return;
+    case GUARANTEE_STS_UNKNOWN:
+        add(line, ", MTA-STS policy could not be learnt%s%s", detail[0] ? ": " : "", detail);
+        return;
+    case GUARANTEE_STS_OUR_FAULT:
+        add(line, ", MTA-STS policy not learnt by a fault of our own%s%s", detail[0] ? ": " : "",
+            detail);
+        return;
+    }
+    panic("add_sts: %d", (int)h->sts);
+}
+
+static void add_memory(struct line *line, const struct guarantee_host *h)
+{
+    char when[DATE_SIZE];
+    if (h->tls_seen_at == 0 || h->tls == GUARANTEE_TLS_ESTABLISHED)
+        return;
+    add(line, "; had TLS on earlier looks, last at %s", date_rfc3339(h->tls_seen_at, when));
+}
+
 static void add_cause(struct line *line, const struct outcome *o)
 {
     if (o->status.class == 0)
@@ -65,7 +100,9 @@ static void add_certificate(struct line *line, const struct guarantee_host *h)
     if (or_empty(h->certificate_error)[0])
         add(line, "; certificate: %s", h->certificate_error);
     if (h->is_pkix_valid)
-        add(line, "; certificate is valid by WebPKI");
+        add(line, "; certificate is valid by WebPKI%s",
+            h->sts == GUARANTEE_STS_COVERS && !h->is_pkix_for_host ? ", not for the host name"
+                                                                   : "");
 }
 
 static void add_tls(struct line *line, const struct guarantee_host *h)
@@ -146,6 +183,8 @@ static void write_line(struct line *line, const struct guarantee_requirement *r,
     add_contact(line, h);
     add(line, "; MX look-up %s, TLSA %s", h->is_name_secure ? "secure" : "insecure",
         tlsa_words(h->tlsa));
+    add_sts(line, h);
+    add_memory(line, h);
     if (h->answer != GUARANTEE_ANSWER_NONE && h->reply.status.class != 0) {
         add(line, "; answered");
         add_cause(line, &h->reply);

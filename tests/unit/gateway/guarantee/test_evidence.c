@@ -78,6 +78,84 @@ static void each_host_is_one_line_of_what_it_showed(void **state)
     buffer_free(&out);
 }
 
+static void the_policy_and_what_is_remembered_are_in_the_evidence(void **state)
+{
+    (void)state;
+    static const struct {
+        enum guarantee_sts sts;
+        const char *detail;
+        int64_t seen_at;
+        enum guarantee_tls tls;
+        const char *want; /* how the line ends */
+    } cases[] = {
+        {GUARANTEE_STS_NONE, "", 0, GUARANTEE_TLS_NOT_OFFERED, "TLSA none\n"},
+        {GUARANTEE_STS_TESTING, "", 0, GUARANTEE_TLS_NOT_OFFERED,
+         "TLSA none, MTA-STS policy in testing mode\n"},
+        {GUARANTEE_STS_COVERS, "", 0, GUARANTEE_TLS_NOT_OFFERED,
+         "TLSA none, MTA-STS policy lists the host\n"},
+        {GUARANTEE_STS_EXCLUDES, "", 0, GUARANTEE_TLS_NOT_OFFERED,
+         "TLSA none, MTA-STS policy does not list the host\n"},
+        {GUARANTEE_STS_UNKNOWN, "HTTP 503", 0, GUARANTEE_TLS_NOT_OFFERED,
+         "TLSA none, MTA-STS policy could not be learnt: HTTP 503\n"},
+        {GUARANTEE_STS_UNKNOWN, NULL, 0, GUARANTEE_TLS_NOT_OFFERED,
+         "TLSA none, MTA-STS policy could not be learnt\n"},
+        {GUARANTEE_STS_UNKNOWN, "a\r\nb", 0, GUARANTEE_TLS_NOT_OFFERED,
+         "TLSA none, MTA-STS policy could not be learnt: a??b\n"},
+        {GUARANTEE_STS_OUR_FAULT, "no memory", 0, GUARANTEE_TLS_NOT_OFFERED,
+         "TLSA none, MTA-STS policy not learnt by a fault of our own: no memory\n"},
+        {GUARANTEE_STS_OUR_FAULT, NULL, 0, GUARANTEE_TLS_NOT_OFFERED,
+         "TLSA none, MTA-STS policy not learnt by a fault of our own\n"},
+        {GUARANTEE_STS_NONE, "", AT, GUARANTEE_TLS_NOT_OFFERED,
+         "TLSA none; had TLS on earlier looks, last at 2026-11-22T15:28:50Z\n"},
+        {GUARANTEE_STS_NONE, "", AT, GUARANTEE_TLS_ESTABLISHED, "TLSA none\n"},
+    };
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        struct guarantee_host h = host(GUARANTEE_IN_CONTACT, cases[i].tls);
+        h.sts = cases[i].sts;
+        h.sts_detail = cases[i].detail;
+        h.tls_seen_at = cases[i].seen_at;
+        struct guarantee_attempt attempt = {
+            .domain = "plain.example", .detail = "", .hosts = &h, .count = 1};
+        struct buffer out;
+        buffer_init(&out, 8192);
+        guarantee_evidence(&encrypt, &attempt, &out);
+        const char *got = buffer_text(&out);
+        size_t len = strlen(cases[i].want);
+        if (out.len < len || strcmp(got + out.len - len, cases[i].want) != 0)
+            fail_msg("row %zu: got %s want %s", i, got, cases[i].want);
+        buffer_free(&out);
+    }
+}
+
+static void a_certificate_for_another_name_is_said_where_the_policy_asks(void **state)
+{
+    (void)state;
+    static const struct {
+        enum guarantee_sts sts;
+        bool is_for_host;
+        const char *want;
+    } cases[] = {
+        {GUARANTEE_STS_NONE, false, "; certificate is valid by WebPKI; MX"},
+        {GUARANTEE_STS_COVERS, true, "; certificate is valid by WebPKI; MX"},
+        {GUARANTEE_STS_COVERS, false,
+         "; certificate is valid by WebPKI, not for the host name; MX"},
+    };
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        struct guarantee_host h = host(GUARANTEE_IN_CONTACT, GUARANTEE_TLS_ESTABLISHED);
+        h.sts = cases[i].sts;
+        h.is_pkix_valid = true;
+        h.is_pkix_for_host = cases[i].is_for_host;
+        struct guarantee_attempt attempt = {
+            .domain = "plain.example", .detail = "", .hosts = &h, .count = 1};
+        struct buffer out;
+        buffer_init(&out, 8192);
+        guarantee_evidence(&encrypt, &attempt, &out);
+        if (strstr(buffer_text(&out), cases[i].want) == NULL)
+            fail_msg("row %zu: got %s want %s", i, buffer_text(&out), cases[i].want);
+        buffer_free(&out);
+    }
+}
+
 static void evidence_stops_at_a_lines_end_at_the_ceiling(void **state)
 {
     (void)state;
@@ -176,6 +254,23 @@ static void judge_unheard_of_policy(void)
     (void)guarantee_judge(&r, &h);
 }
 
+static void judge_unheard_of_sts(void)
+{
+    struct guarantee_host h = host(GUARANTEE_IN_CONTACT, GUARANTEE_TLS_ESTABLISHED);
+    h.sts = (enum guarantee_sts)6;
+    (void)guarantee_judge(&encrypt, &h);
+}
+
+static void dry_run_unheard_of_answer(void)
+{
+    struct guarantee_host h = host(GUARANTEE_IN_CONTACT, GUARANTEE_TLS_ESTABLISHED);
+    struct guarantee_attempt attempt = {
+        .domain = "plain.example", .detail = "", .hosts = &h, .count = 1};
+    struct outcome out;
+    h.answer = (enum guarantee_answer)5;
+    (void)guarantee_would_stop(&encrypt, &attempt, &out);
+}
+
 static void judge_unheard_of_level(void)
 {
     struct guarantee_host h = host(GUARANTEE_IN_CONTACT, GUARANTEE_TLS_NOT_OFFERED);
@@ -193,12 +288,16 @@ static void the_impossible_is_a_panic_and_never_a_guess(void **state)
     assert_true(panics(judge_unheard_of_contact));
     assert_true(panics(judge_unheard_of_policy));
     assert_true(panics(judge_unheard_of_level));
+    assert_true(panics(judge_unheard_of_sts));
+    assert_true(panics(dry_run_unheard_of_answer));
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_host_is_one_line_of_what_it_showed),
+        cmocka_unit_test(the_policy_and_what_is_remembered_are_in_the_evidence),
+        cmocka_unit_test(a_certificate_for_another_name_is_said_where_the_policy_asks),
         cmocka_unit_test(evidence_stops_at_a_lines_end_at_the_ceiling),
         cmocka_unit_test(what_a_peer_says_cannot_start_a_new_line),
         cmocka_unit_test(the_impossible_is_a_panic_and_never_a_guess),
