@@ -5,7 +5,7 @@ import pytest
 from lab.expect import expect_deferred, expect_delivered, expect_stopped
 from lab.finger import finger
 from lab.laboratory import Lab
-from lab.rogue_mx import Script
+from lab.rogue_mx import Act, Script
 from lab.sealpost import Sealpost
 from lab.world import DANE_CASES, DaneCase
 
@@ -80,6 +80,17 @@ def test_a_changed_certificate_is_seen_on_the_next_connection(gateway: Sealpost,
     queue_id = gateway.submit(user, f"eve@{domain.name}")
     expect_stopped(gateway, user, queue_id, f"eve@{domain.name}", "5.7.5", "")
     assert not bad.messages
+
+
+def test_a_match_counts_for_the_transaction_though_its_ttl_ends_before(gateway: Sealpost, lab: Lab) -> None:
+    """The TTL is a second; the host takes longer than that for each of its steps."""
+    domain = lab.fresh("dane")
+    lab.dns.set(f"_25._tcp.{domain.hosts[0]}", "TLSA", lab.certificate("pool").tlsa(3, 1, 1), ttl=1)
+    rogue = lab.rogue(domain.addresses[0], Script(
+        ehlo_tls=Act("250-{host}\n250 8BITMIME", delay=2.5), data_end=Act("250 2.0.0 taken", delay=2.5)))
+    user = gateway.add_user(guarantee="verified")
+    event = expect_delivered(gateway, gateway.submit(user, f"bob@{domain.name}"), f"bob@{domain.name}")
+    assert event["verified"] == "dane" and event["attempts"] == "1" and len(rogue.messages) == 1
 
 
 def test_a_silent_tlsa_server_defers_and_uses_no_host(gateway: Sealpost, lab: Lab) -> None:
