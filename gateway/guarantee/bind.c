@@ -9,12 +9,36 @@
 #define NAMED_MAX (HEADER_FORWARDING_COUNT * HEADER_NAMED_MAX + 1)
 struct named_users {
     const struct guarantee_directory *directory;
+    const struct address *recipient;
     size_t count;
     struct named_user {
         struct guarantee_user user;
         bool is_certain; /* a field that parses names him; only such a one can exempt */
+        int strength;
     } all[NAMED_MAX];
 };
+
+/* What the administrator has set for this owner, whatever the message is. A flag that is off needs
+ * no lifting. */
+static enum exemption lifted_by(const struct guarantee_user *owner, const struct address *recipient,
+                                const struct guarantee_directory *directory)
+{
+    if (owner->level == LEVEL_OFF)
+        return EXEMPTION_NONE;
+    if (directory->has_exception != NULL &&
+        directory->has_exception(directory->context, owner->address, recipient))
+        return EXEMPTION_EXCEPTION;
+    return owner->is_dry_run ? EXEMPTION_DRY_RUN : EXEMPTION_NONE;
+}
+
+/* How strict a flag is among those of several users. One that is lifted counts less than any that
+ * is not: one user's exception or dry run never takes away what another's flag asks for. */
+static int strength_of(const struct guarantee_user *user, const struct named_users *users)
+{
+    bool is_lifted = lifted_by(user, users->recipient, users->directory) != EXEMPTION_NONE;
+    return user->level == LEVEL_OFF || is_lifted ? (int)user->level
+                                                 : (int)user->level + (int)LEVEL_VERIFIED;
+}
 
 static struct named_user *find_named(struct named_users *users, const char *address)
 {
@@ -29,8 +53,10 @@ static bool add_certain(void *context, const struct address *address)
     struct named_users *users = context;
     struct named_user found = {.is_certain = true};
     if (users->directory->find_user(users->directory->context, address, &found.user) &&
-        find_named(users, found.user.address) == NULL)
+        find_named(users, found.user.address) == NULL) {
+        found.strength = strength_of(&found.user, users);
         users->all[users->count++] = found;
+    }
     return true;
 }
 
@@ -42,10 +68,11 @@ static bool add_uncertain(void *context, const struct address *address)
     if (!users->directory->find_user(users->directory->context, address, &found.user) ||
         find_named(users, found.user.address) != NULL)
         return true;
+    found.strength = strength_of(&found.user, users);
     struct named_user *last = users->count > 0 ? &users->all[users->count - 1] : NULL;
     if (last == NULL || last->is_certain)
         users->all[users->count++] = found;
-    else if (found.user.level > last->user.level)
+    else if (found.strength > last->strength)
         *last = found;
     return true;
 }
@@ -62,13 +89,13 @@ static void add_named(struct named_users *users, const struct header_named *fiel
             header_named_walk(&fields[i], add_uncertain, users);
 }
 
-static enum level strictest_level(const struct named_users *users)
+static int greatest_strength(const struct named_users *users)
 {
-    enum level strictest = LEVEL_OFF;
+    int greatest = 0;
     for (size_t i = 0; i < users->count; i++)
-        if (users->all[i].user.level > strictest)
-            strictest = users->all[i].user.level;
-    return strictest;
+        if (users->all[i].strength > greatest)
+            greatest = users->all[i].strength;
+    return greatest;
 }
 
 static bool may_forward(const struct named_user *named, const struct address *recipient,
@@ -84,10 +111,10 @@ static const struct guarantee_user *strictest_user(const struct named_users *use
                                                    const struct address *recipient,
                                                    const struct guarantee_directory *directory)
 {
-    enum level strictest = strictest_level(users);
+    int strictest = greatest_strength(users);
     const struct guarantee_user *chosen = NULL;
     for (size_t i = 0; i < users->count; i++) {
-        if (users->all[i].user.level != strictest)
+        if (users->all[i].strength != strictest)
             continue;
         if (!may_forward(&users->all[i], recipient, directory))
             return &users->all[i].user;
@@ -105,7 +132,7 @@ static bool find_owner(const struct guarantee_message *message, const struct add
     if (!address_is_null(&message->reverse_path) &&
         directory->find_user(directory->context, &message->reverse_path, owner))
         return true;
-    struct named_users users = {.directory = directory};
+    struct named_users users = {.directory = directory, .recipient = recipient};
     add_named(&users, message->header->forwarding, HEADER_FORWARDING_COUNT);
     if (users.count == 0 && address_is_null(&message->reverse_path))
         add_named(&users, &message->header->from, 1);
@@ -138,12 +165,12 @@ static bool is_configured_forward(const struct guarantee_message *message,
 {
     if (!is_from_another(message->header, owner, directory))
         return false;
-    struct named_users users = {.directory = directory};
+    struct named_users users = {.directory = directory, .recipient = recipient};
     add_named(&users, message->header->forwarding, HEADER_FORWARDING_COUNT);
-    enum level strictest = strictest_level(&users);
+    int strictest = greatest_strength(&users);
     bool is_owner_named = false;
     for (size_t i = 0; i < users.count; i++) {
-        if (users.all[i].user.level != strictest)
+        if (users.all[i].strength != strictest)
             continue;
         if (!may_forward(&users.all[i], recipient, directory))
             return false;
@@ -153,17 +180,19 @@ static bool is_configured_forward(const struct guarantee_message *message,
 }
 
 /* TLS-Required: No comes first: it is the only one that binds a sender whose flag is off too, as it
- * also lifts DANE and MTA-STS (RFC 8689 section 5). */
-static enum exemption submission_exemption(const struct guarantee_message *message)
+ * also lifts DANE and MTA-STS (RFC 8689 section 5). What the administrator has set lifts a locked
+ * flag too: the lock is against the user. */
+static enum exemption submission_exemption(const struct guarantee_message *message,
+                                           const struct address *recipient,
+                                           const struct guarantee_directory *directory)
 {
-    if (message->user->is_locked)
-        return EXEMPTION_NONE;
-    if (message->header->tls_required_no)
+    const struct guarantee_user *user = message->user;
+    if (!user->is_locked && message->header->tls_required_no)
         return EXEMPTION_TLS_REQUIRED_NO;
-    if (message->user->level != LEVEL_OFF && message->exempt_auto_replies &&
+    if (!user->is_locked && user->level != LEVEL_OFF && message->exempt_auto_replies &&
         message->header->is_auto_replied)
         return EXEMPTION_AUTO_REPLY;
-    return EXEMPTION_NONE;
+    return lifted_by(user, recipient, directory);
 }
 
 /* The relay listener is the site's own mail store, so what it sends is what it says it is, for a
@@ -179,7 +208,7 @@ static enum exemption relay_exemption(const struct guarantee_message *message,
         return EXEMPTION_AUTO_REPLY;
     if (is_configured_forward(message, recipient, owner, directory))
         return EXEMPTION_FORWARD;
-    return EXEMPTION_NONE;
+    return lifted_by(owner, recipient, directory);
 }
 
 static struct guarantee_binding bound_by(const struct guarantee_user *owner,
@@ -202,7 +231,7 @@ struct guarantee_binding guarantee_bind(const struct guarantee_message *message,
     case ORIGIN_SUBMISSION:
         if (message->user == NULL)
             panic("guarantee_bind: a submission without a user");
-        return bound_by(message->user, submission_exemption(message));
+        return bound_by(message->user, submission_exemption(message, recipient, directory));
     case ORIGIN_RELAY:
         if (!find_owner(message, recipient, directory, &owner))
             return (struct guarantee_binding){.level = LEVEL_OFF};

@@ -21,14 +21,23 @@ static struct address mailbox(const char *text)
 static const struct {
     const char *mailbox, *account;
     enum level level;
-    bool is_locked;
+    bool is_locked, is_dry_run;
 } users[] = {
-    {"anna@site.example", "anna@site.example", LEVEL_ENCRYPT, false},
-    {"anna.alias@site.example", "anna@site.example", LEVEL_ENCRYPT, false},
-    {"vera@site.example", "vera@site.example", LEVEL_VERIFIED, false},
-    {"olaf@site.example", "olaf@site.example", LEVEL_OFF, false},
-    {"lena@site.example", "lena@site.example", LEVEL_ENCRYPT, true},
-    {"emil@site.example", "emil@site.example", LEVEL_ENCRYPT, false},
+    {"anna@site.example", "anna@site.example", LEVEL_ENCRYPT, false, false},
+    {"anna.alias@site.example", "anna@site.example", LEVEL_ENCRYPT, false, false},
+    {"vera@site.example", "vera@site.example", LEVEL_VERIFIED, false, false},
+    {"olaf@site.example", "olaf@site.example", LEVEL_OFF, false, false},
+    {"lena@site.example", "lena@site.example", LEVEL_ENCRYPT, true, false},
+    {"emil@site.example", "emil@site.example", LEVEL_ENCRYPT, false, false},
+    {"dora@site.example", "dora@site.example", LEVEL_VERIFIED, false, true},
+    {"drew@site.example", "drew@site.example", LEVEL_ENCRYPT, true, true},
+    {"dino@site.example", "dino@site.example", LEVEL_OFF, false, true},
+};
+/* Owner and recipient domain. */
+static const char *const exceptions[][2] = {
+    {"anna@site.example", "old.example"}, {"vera@site.example", "old.example"},
+    {"lena@site.example", "old.example"}, {"olaf@site.example", "old.example"},
+    {"dora@site.example", "old.example"}, {"anna@site.example", "home.example"},
 };
 static const char *const forwards[][2] = {
     {"anna@site.example", "anna@home.example"}, {"vera@site.example", "vera@home.example"},
@@ -43,7 +52,9 @@ static bool find_user(void *context, const struct address *address, struct guara
     for (size_t i = 0; i < COUNT_OF(users); i++) {
         if (strcasecmp(users[i].mailbox, address->text) != 0)
             continue;
-        *out = (struct guarantee_user){.level = users[i].level, .is_locked = users[i].is_locked};
+        *out = (struct guarantee_user){.level = users[i].level,
+                                       .is_locked = users[i].is_locked,
+                                       .is_dry_run = users[i].is_dry_run};
         snprintf(out->address, sizeof out->address, "%s", users[i].account);
         return true;
     }
@@ -59,9 +70,26 @@ static bool has_forward(void *context, const char *owner, const struct address *
     return false;
 }
 
+/* Says only what it is asked: an owner, never an alias. */
+static bool has_exception(void *context, const char *owner, const struct address *recipient)
+{
+    (void)context;
+    const char *at = strrchr(recipient->text, '@');
+    for (size_t i = 0; i < COUNT_OF(exceptions); i++)
+        if (strcmp(exceptions[i][0], owner) == 0 && at != NULL &&
+            strcasecmp(exceptions[i][1], at + 1) == 0)
+            return true;
+    return false;
+}
+
 static const struct guarantee_directory directory = {
     .find_user = find_user,
     .has_forward = has_forward,
+};
+static const struct guarantee_directory directory_with_exceptions = {
+    .find_user = find_user,
+    .has_forward = has_forward,
+    .has_exception = has_exception,
 };
 
 static void see(struct header_named *field, const char *text)
@@ -109,7 +137,8 @@ struct bind_case {
     } want;
 };
 
-static struct guarantee_binding bind(const struct bind_case *c)
+static struct guarantee_binding bind_by(const struct bind_case *c,
+                                        const struct guarantee_directory *asked)
 {
     struct header_facts header = {.from = named(c->from),
                                   .is_auto_replied = c->auto_replied,
@@ -131,15 +160,16 @@ static struct guarantee_binding bind(const struct bind_case *c)
         message.user = &user;
     }
     struct address recipient = mailbox(c->recipient);
-    return guarantee_bind(&message, &recipient, &directory);
+    return guarantee_bind(&message, &recipient, asked);
 }
 
-static void check(const struct bind_case *cases, size_t count)
+static void check_by(const struct bind_case *cases, size_t count,
+                     const struct guarantee_directory *asked)
 {
     unsigned wrong = 0;
     for (size_t i = 0; i < count; i++) {
         const struct bind_case *c = &cases[i];
-        struct guarantee_binding got = bind(c);
+        struct guarantee_binding got = bind_by(c, asked);
         if (got.level == c->want.level && got.exemption == c->want.exemption &&
             strcmp(got.owner, c->want.owner) == 0)
             continue;
@@ -149,6 +179,11 @@ static void check(const struct bind_case *cases, size_t count)
                     exemption_name(c->want.exemption), c->want.owner);
     }
     assert_int_equal(wrong, 0);
+}
+
+static void check(const struct bind_case *cases, size_t count)
+{
+    check_by(cases, count, &directory);
 }
 
 #define ANNA "anna@site.example"
@@ -165,6 +200,10 @@ static void check(const struct bind_case *cases, size_t count)
 #define EMIL_HOME "emil@home.example"
 #define BOTH_HOME "both@home.example"
 #define OLAF_HOME "olaf@home.example"
+#define DORA "dora@site.example"
+#define DREW "drew@site.example"
+#define DINO "dino@site.example"
+#define OLD "bob@old.example"
 
 static void on_submission_the_authenticated_users_flag_binds(void **state)
 {
@@ -381,6 +420,112 @@ static void what_only_looks_like_a_forward_is_not_exempt(void **state)
     check(cases, COUNT_OF(cases));
 }
 
+static void an_exception_of_the_administrator_lifts_the_owners_flag(void **state)
+{
+    (void)state;
+    static const struct bind_case cases[] = {
+        {"submission", ANNA, ANNA, OLD, ANNA, .want = {LEVEL_ENCRYPT, EXEMPTION_EXCEPTION, ANNA}},
+        {"the domain's case does not matter", ANNA, ANNA, "bob@OLD.example", ANNA,
+         .want = {LEVEL_ENCRYPT, EXEMPTION_EXCEPTION, ANNA}},
+        {"level verified", VERA, VERA, OLD, VERA,
+         .want = {LEVEL_VERIFIED, EXEMPTION_EXCEPTION, VERA}},
+        {"sent as alias", ANNA, ALIAS, OLD, ALIAS,
+         .want = {LEVEL_ENCRYPT, EXEMPTION_EXCEPTION, ANNA}},
+        {"another domain", ANNA, ANNA, BOB, ANNA, .want = {LEVEL_ENCRYPT, EXEMPTION_NONE, ANNA}},
+        {"another user", EMIL, EMIL, OLD, EMIL, .want = {LEVEL_ENCRYPT, EXEMPTION_NONE, EMIL}},
+        {"a locked flag: the lock is against the user", LENA, LENA, OLD, LENA,
+         .want = {LEVEL_ENCRYPT, EXEMPTION_EXCEPTION, LENA}},
+        {"a locked flag and TLS-Required: No", LENA, LENA, OLD, LENA, .tls_required_no = true,
+         .want = {LEVEL_ENCRYPT, EXEMPTION_EXCEPTION, LENA}},
+        {"a locked flag and an automatic reply", LENA, LENA, OLD, LENA, .auto_replied = true,
+         .want = {LEVEL_ENCRYPT, EXEMPTION_EXCEPTION, LENA}},
+        {"flag off: nothing to lift", OLAF, OLAF, OLD, OLAF,
+         .want = {LEVEL_OFF, EXEMPTION_NONE, OLAF}},
+        {"an automatic reply is one before", ANNA, ANNA, OLD, ANNA, .auto_replied = true,
+         .want = {LEVEL_ENCRYPT, EXEMPTION_AUTO_REPLY, ANNA}},
+        {"TLS-Required: No lifts more", ANNA, ANNA, OLD, ANNA, .tls_required_no = true,
+         .want = {LEVEL_ENCRYPT, EXEMPTION_TLS_REQUIRED_NO, ANNA}},
+        {"dry run comes after", DORA, DORA, OLD, DORA,
+         .want = {LEVEL_VERIFIED, EXEMPTION_EXCEPTION, DORA}},
+        {"relay, by reverse-path", NULL, ANNA, OLD, ANNA,
+         .want = {LEVEL_ENCRYPT, EXEMPTION_EXCEPTION, ANNA}},
+        {"relay, by header", NULL, EVE, OLD, EVE, .delivered = VERA,
+         .want = {LEVEL_VERIFIED, EXEMPTION_EXCEPTION, VERA}},
+        {"relay, by From of a null reverse-path", NULL, "", OLD, LENA,
+         .want = {LEVEL_ENCRYPT, EXEMPTION_EXCEPTION, LENA}},
+        {"relay, by an unreadable field", NULL, EVE, OLD, EVE, .delivered = "!" ANNA,
+         .want = {LEVEL_ENCRYPT, EXEMPTION_EXCEPTION, ANNA}},
+        {"relay, nobody named", NULL, EVE, OLD, EVE, .want = {LEVEL_OFF, EXEMPTION_NONE, ""}},
+        {"relay, automatic reply", NULL, "", OLD, ANNA, .auto_replied = true,
+         .want = {LEVEL_ENCRYPT, EXEMPTION_AUTO_REPLY, ANNA}},
+        {"relay, TLS-Required: No", NULL, ANNA, OLD, ANNA, .tls_required_no = true,
+         .want = {LEVEL_ENCRYPT, EXEMPTION_EXCEPTION, ANNA}},
+        {"relay, configured forward", NULL, EVE, ANNA_HOME, EVE, .delivered = ANNA,
+         .want = {LEVEL_ENCRYPT, EXEMPTION_FORWARD, ANNA}},
+        {"relay, a fresh message to the target", NULL, ANNA, ANNA_HOME, ANNA,
+         .want = {LEVEL_ENCRYPT, EXEMPTION_EXCEPTION, ANNA}},
+        /* One user's exception never takes away what another's flag asks for. */
+        {"the strictest has one, a lesser has none", NULL, EVE, OLD, EVE, .delivered = VERA,
+         .original = EMIL, .want = {LEVEL_ENCRYPT, EXEMPTION_NONE, EMIL}},
+        {"the lesser has one, the strictest has none", NULL, EVE, ANNA_HOME, EVE, .delivered = VERA,
+         .original = ANNA, .want = {LEVEL_VERIFIED, EXEMPTION_NONE, VERA}},
+        {"two of one level, the first has one", NULL, EVE, OLD, EVE, .delivered = ANNA,
+         .original = EMIL, .want = {LEVEL_ENCRYPT, EXEMPTION_NONE, EMIL}},
+        {"two of one level, the second has one", NULL, EVE, OLD, EVE, .delivered = EMIL,
+         .original = ANNA, .want = {LEVEL_ENCRYPT, EXEMPTION_NONE, EMIL}},
+        {"all have one: the strictest", NULL, EVE, OLD, EVE, .delivered = ANNA, .original = VERA,
+         .want = {LEVEL_VERIFIED, EXEMPTION_EXCEPTION, VERA}},
+        {"all have one or are off", NULL, EVE, OLD, EVE, .delivered = OLAF, .original = ANNA,
+         .want = {LEVEL_ENCRYPT, EXEMPTION_EXCEPTION, ANNA}},
+        {"an unreadable one without, a readable one with", NULL, EVE, OLD, EVE, .delivered = VERA,
+         .original = "!" EMIL, .want = {LEVEL_ENCRYPT, EXEMPTION_NONE, EMIL}},
+        {"two unreadable ones, the stricter with", NULL, EVE, OLD, EVE, .delivered = "!" VERA,
+         .original = "!" EMIL, .want = {LEVEL_ENCRYPT, EXEMPTION_NONE, EMIL}},
+        {"a forward of the strictest that counts", NULL, EVE, EMIL_HOME, EVE, .delivered = ANNA,
+         .original = EMIL, .want = {LEVEL_ENCRYPT, EXEMPTION_FORWARD, EMIL}},
+    };
+    check_by(cases, COUNT_OF(cases), &directory_with_exceptions);
+}
+
+static void in_a_dry_run_the_flag_counts_as_off_and_stays_recorded(void **state)
+{
+    (void)state;
+    static const struct bind_case cases[] = {
+        {"submission", DORA, DORA, BOB, DORA, .want = {LEVEL_VERIFIED, EXEMPTION_DRY_RUN, DORA}},
+        {"locked", DREW, DREW, BOB, DREW, .want = {LEVEL_ENCRYPT, EXEMPTION_DRY_RUN, DREW}},
+        {"flag off", DINO, DINO, BOB, DINO, .want = {LEVEL_OFF, EXEMPTION_NONE, DINO}},
+        {"automatic reply: it would pass anyhow", DORA, DORA, BOB, DORA, .auto_replied = true,
+         .want = {LEVEL_VERIFIED, EXEMPTION_AUTO_REPLY, DORA}},
+        {"automatic reply, locked: it would not", DREW, DREW, BOB, DREW, .auto_replied = true,
+         .want = {LEVEL_ENCRYPT, EXEMPTION_DRY_RUN, DREW}},
+        {"TLS-Required: No", DORA, DORA, BOB, DORA, .tls_required_no = true,
+         .want = {LEVEL_VERIFIED, EXEMPTION_TLS_REQUIRED_NO, DORA}},
+        {"TLS-Required: No, locked", DREW, DREW, BOB, DREW, .tls_required_no = true,
+         .want = {LEVEL_ENCRYPT, EXEMPTION_DRY_RUN, DREW}},
+        {"relay, by reverse-path", NULL, DORA, BOB, DORA,
+         .want = {LEVEL_VERIFIED, EXEMPTION_DRY_RUN, DORA}},
+        {"relay, by header", NULL, EVE, BOB, EVE, .delivered = DREW,
+         .want = {LEVEL_ENCRYPT, EXEMPTION_DRY_RUN, DREW}},
+        {"relay, automatic reply", NULL, "", BOB, DREW, .auto_replied = true,
+         .want = {LEVEL_ENCRYPT, EXEMPTION_AUTO_REPLY, DREW}},
+        {"relay, beside a lesser flag that binds", NULL, EVE, BOB, EVE, .delivered = DORA,
+         .original = ANNA, .want = {LEVEL_ENCRYPT, EXEMPTION_NONE, ANNA}},
+        {"relay, beside one of the same level", NULL, EVE, BOB, EVE, .delivered = DREW,
+         .original = ANNA, .want = {LEVEL_ENCRYPT, EXEMPTION_NONE, ANNA}},
+        {"relay, beside a stricter one", NULL, EVE, BOB, EVE, .delivered = DREW, .original = VERA,
+         .want = {LEVEL_VERIFIED, EXEMPTION_NONE, VERA}},
+        {"relay, beside one that is off", NULL, EVE, BOB, EVE, .delivered = OLAF, .original = DREW,
+         .want = {LEVEL_ENCRYPT, EXEMPTION_DRY_RUN, DREW}},
+        {"relay, beside another that is lifted: the strictest", NULL, EVE, BOB, EVE,
+         .delivered = DREW, .original = DORA, .want = {LEVEL_VERIFIED, EXEMPTION_DRY_RUN, DORA}},
+        {"relay, a configured forward of one whose flag binds", NULL, EVE, ANNA_HOME, EVE,
+         .delivered = DORA, .original = ANNA, .want = {LEVEL_ENCRYPT, EXEMPTION_FORWARD, ANNA}},
+        {"relay, reverse-path in a dry run: no header binds", NULL, DORA, BOB, DORA,
+         .delivered = ANNA, .want = {LEVEL_VERIFIED, EXEMPTION_DRY_RUN, DORA}},
+    };
+    check(cases, COUNT_OF(cases));
+}
+
 static void nothing_binds_our_own_notices(void **state)
 {
     (void)state;
@@ -585,6 +730,8 @@ int main(void)
         cmocka_unit_test(automatic_replies_pass_the_relay_listener_even_when_locked),
         cmocka_unit_test(a_configured_forward_is_exempt),
         cmocka_unit_test(what_only_looks_like_a_forward_is_not_exempt),
+        cmocka_unit_test(an_exception_of_the_administrator_lifts_the_owners_flag),
+        cmocka_unit_test(in_a_dry_run_the_flag_counts_as_off_and_stays_recorded),
         cmocka_unit_test(nothing_binds_our_own_notices),
         cmocka_unit_test(all_addresses_of_the_biggest_header_are_looked_at),
         cmocka_unit_test(a_field_that_does_not_parse_binds_whoever_is_seen_in_it),
