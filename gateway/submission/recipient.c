@@ -75,16 +75,17 @@ static enum level level_for(const struct session *s, const struct address *recip
 {
     const struct queue_account *account = &s->transaction.account;
     void *context = s->options.context;
-    enum level level = queue_account_level(account, session_settings(s)->default_level,
-                                           s->outside->now_ms(context) / 1000, NULL, NULL);
+    struct queue_flag flag = queue_account_flag(account, session_settings(s)->default_level,
+                                                s->outside->now_ms(context) / 1000);
     /* A target of the user's own forward is not refused, nor where the administrator lifts the
      * flag; and not where that cannot be found out. */
-    if (level == LEVEL_OFF || s->outside->has_forward(context, account->address, recipient) != 0)
+    if (flag.level == LEVEL_OFF || flag.is_dry_run ||
+        s->outside->has_forward(context, account->address, recipient) != 0)
         return LEVEL_OFF;
     if (s->outside->has_exception &&
         s->outside->has_exception(context, account->address, recipient) != 0)
         return LEVEL_OFF;
-    return level;
+    return flag.level;
 }
 
 /* The null reverse-path is what automatic replies use, and a recipient taken already stays taken.

@@ -9,6 +9,7 @@
 #include "gateway/tls/stream.h"
 #include "mail/date.h"
 #include "queue/account.h"
+#include "queue/exception.h"
 #include "queue/incoming.h"
 
 /* Replies that a client asked for and does not read: above this nothing more is read from it. */
@@ -162,6 +163,13 @@ static int do_has_forward(void *context, const char *owner, const struct address
     return queue_forward_has(c->owner->options.queue, owner, target);
 }
 
+static int do_has_exception(void *context, const char *owner, const struct address *recipient)
+{
+    const struct client *c = context;
+    return queue_exception_has(c->owner->options.queue, owner, address_domain(recipient),
+                               date_now());
+}
+
 static bool do_is_store_full(void *context)
 {
     const struct client *c = context;
@@ -255,6 +263,7 @@ static const struct session_outside outside = {
     .now_ms = do_now_ms,
     .find_account = do_find_account,
     .has_forward = do_has_forward,
+    .has_exception = do_has_exception,
     .is_store_full = do_is_store_full,
     .message_begin = do_message_begin,
     .message_append = do_message_append,

@@ -172,6 +172,16 @@ enum state transaction_data(struct session *s, struct slice rest)
 
 /* ---- The end of the data: who is bound by what, and into the queue ---- */
 
+static void read_flag(const struct session *s, const struct queue_account *account,
+                      struct guarantee_user *out)
+{
+    struct queue_flag flag = queue_account_flag(account, session_settings(s)->default_level,
+                                                s->outside->now_ms(s->options.context) / 1000);
+    *out = (struct guarantee_user){
+        .level = flag.level, .is_locked = flag.is_locked, .is_dry_run = flag.is_dry_run};
+    memcpy(out->address, account->address, sizeof out->address);
+}
+
 /* The directory that guarantee_bind() asks knows only yes and no; an error is noted beside it and
  * looked at afterwards. */
 static bool find_user(void *context, const struct address *address, struct guarantee_user *out)
@@ -183,11 +193,7 @@ static bool find_user(void *context, const struct address *address, struct guara
     s->transaction.is_directory_broken |= error != 0 && error != -ENOENT;
     if (error != 0)
         return false;
-    memset(out, 0, sizeof *out);
-    memcpy(out->address, account.address, sizeof out->address);
-    out->level =
-        queue_account_level(&account, session_settings(s)->default_level,
-                            s->outside->now_ms(s->options.context) / 1000, NULL, &out->is_locked);
+    read_flag(s, &account, out);
     queue_account_clear(&account);
     return true;
 }
@@ -200,11 +206,22 @@ static bool has_forward(void *context, const char *owner, const struct address *
     return has > 0;
 }
 
+static bool has_exception(void *context, const char *owner, const struct address *recipient)
+{
+    struct session *s = context;
+    int has = s->outside->has_exception(s->options.context, owner, recipient);
+    s->transaction.is_directory_broken |= has < 0;
+    return has > 0;
+}
+
 static void bind_recipient(struct session *s, const struct guarantee_message *message,
                            const struct recipient *r, struct envelope *e)
 {
     const struct guarantee_directory directory = {
-        .context = s, .find_user = find_user, .has_forward = has_forward};
+        .context = s,
+        .find_user = find_user,
+        .has_forward = has_forward,
+        .has_exception = s->outside->has_exception ? has_exception : NULL};
     struct guarantee_binding binding = guarantee_bind(message, &r->address, &directory);
     struct envelope_recipient *to = envelope_add(e, r->address.text);
     envelope_set(&to->orcpt, r->orcpt);
@@ -222,11 +239,7 @@ static void sender_now(struct session *s, struct guarantee_user *out)
     struct address address;
     if (address_parse(slice_of(s->user), &address) == ADDRESS_OK && find_user(s, &address, out))
         return;
-    memset(out, 0, sizeof *out);
-    memcpy(out->address, account->address, sizeof out->address);
-    out->level =
-        queue_account_level(account, session_settings(s)->default_level,
-                            s->outside->now_ms(s->options.context) / 1000, NULL, &out->is_locked);
+    read_flag(s, account, out);
 }
 
 static void log_exemptions(const struct session *s, const struct envelope *e)
