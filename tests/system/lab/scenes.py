@@ -7,6 +7,7 @@ from .sealpost import Account, Sealpost
 from .world import FreshDomain
 
 NO_TLS = {"offers_starttls": False}
+TLS_454 = {"starttls": "454 4.7.0 not now"}
 
 
 def clear_domain(lab: Lab) -> tuple[FreshDomain, RogueMx]:

@@ -10,13 +10,13 @@
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from .https import Answer, Request, Site
 from .laboratory import Lab
 from .pki import Certificate
 from .rogue_mx import RogueMx, Script
-from .world import FreshDomain
+from .world import STS_BY_HAND, FreshDomain
 
 WELL_KNOWN = "/.well-known/mta-sts.txt"
 OUR_MX = ("mx1.{domain}", "mx2.{domain}")
@@ -47,7 +47,7 @@ class StsDomain:
 
     lab: Lab
     domain: FreshDomain
-    site: Site | None
+    site: Site
     hosts: list[RogueMx]
 
     @property
@@ -69,12 +69,17 @@ class StsDomain:
 
     def publish(self, policy: Policy | None = None, id: str = "", answer: Answer | list[Answer] | None = None) -> None:
         """Another policy (or another answer of the policy host), and another id if one is given."""
-        assert self.site
         if policy or answer:
             self.site.served = 0
-            self.site.answer = answer or Answer(body=(policy or Policy()).text(self.name))
+            self.site.answer = self._named(answer) or Answer(body=(policy or Policy()).text(self.name))
         if id:
             self.announce(f'"v=STSv1; id={id};"')
+
+    def _named(self, answer: Answer | list[Answer] | None) -> Answer | list[Answer] | None:
+        """Answers with {domain} in their bodies replaced."""
+        if isinstance(answer, list):
+            return [self._named(one) for one in answer]  # type: ignore[misc]
+        return answer and replace(answer, body=answer.body.replace(b"{domain}", self.name.encode()))
 
     def announce(self, *texts: str, is_broken: bool = False) -> None:
         """Replaces the TXT records of _mta-sts; without any they go away."""
@@ -94,23 +99,24 @@ class StsDomain:
 def sts_domain(lab: Lab, policy: Policy | None = None, *, answer: Answer | list[Answer] | None = None,
                certificate: Certificate | str | None = None, mx: Iterable[Script] = (Script(),),
                txt: list[str] | None = None, kind: str = "sts") -> StsDomain:
-    """A fresh domain with a policy host and MX hosts. `certificate` is the policy host's: one of CERTIFICATE_FAULTS,
+    """A fresh domain (of a pool, or one of STS_BY_HAND) with a policy host and MX hosts. `certificate` is the policy host's: one of CERTIFICATE_FAULTS,
     or any; the hosts' own are right for their names (for kind sts-dane: match their TLSA) where the script names none.
     """
-    domain = lab.fresh(kind)
+    domain = STS_BY_HAND.get(kind) or lab.fresh(kind)
     host = f"mta-sts.{domain.name}"
     if isinstance(certificate, str):
         certificate = faulty_certificate(lab, certificate, host)
-    site = Site(certificate or lab.web_certificate(host),
-                answer or Answer(body=(policy or Policy()).text(domain.name)))
+    site = Site(certificate or lab.web_certificate(host))
     lab.web.sites[host] = site
     made = StsDomain(lab, domain, site, [])
+    made.publish(policy or Policy(), answer=answer)
     if txt is not None:
         made.announce(*(text.format(domain=domain.name) for text in txt))
     for index, script in enumerate(mx):
+        script = script.but()
         if kind == "sts-dane":
             script.certificate = script.certificate or lab.certificate("pool")
-        made.serve(index, script.but())
+        made.serve(index, script)
     return made
 
 

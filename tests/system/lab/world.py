@@ -60,6 +60,12 @@ CROWD = tuple(FreshDomain(f"crowd{n}.{tld}", (f"mail.crowd{n}.{tld}",), (f"100.{
               for n in range(30) for tld in (("example", "org")[n % 2],))
 
 
+# Domains with MTA-STS whose announcement cannot be learnt: how _mta-sts is delegated.
+STS_BY_HAND = {f"sts-txt-{how}.example": FreshDomain(f"sts-txt-{how}.example", (f"mx1.sts-txt-{how}.example",),
+                                                     (f"100.67.{number}.1",))
+               for number, how in enumerate(("lame", "silent"))}
+
+
 @dataclass(frozen=True)
 class DaneCase:
     """One TLSA situation, on the domain NAME.example with the MX host mx.NAME.example.
@@ -312,6 +318,9 @@ def declare_zones(dns: Dns, certificates: dict[str, Certificate]) -> None:
         (case.zone or _usual)(dns, case, tlsa)
     for kind in POOLS.values():
         _declare_pool(dns, kind, certificates["pool"].tlsa(3, 1, 1))
+    for domain in STS_BY_HAND.values():
+        dns.zone(domain.name, "insecure").add("@ MX 10 mx1", f"mx1 A {domain.addresses[0]}", f"mta-sts A {net.WEB[0]}")
+        dns.zone(f"_mta-sts.{domain.name}", domain.name.split(".")[0].rsplit("-", 1)[1])
     for domain in CROWD:
         dns.zone(domain.name, negative_ttl=1).add("@ 1 MX 10 mail", f"mail 1 A {domain.addresses[0]}")
 
