@@ -8,6 +8,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "queue/learn.h"
+
 #include "queue/room.h"
 
 struct desk_post {
@@ -125,6 +127,54 @@ int desk_wait(struct desk *d, struct desk_answer *a)
     if (!desk_wait_for(d, &a->is_done, 10000))
         panic("no answer");
     return a->error;
+}
+
+static int run_nothing(struct op *op, struct batch *b)
+{
+    (void)op;
+    (void)b;
+    return 0;
+}
+
+void desk_flush(struct desk *d)
+{
+    struct desk_answer a = {0};
+    writer_submit(d->q, op_new(sizeof(struct op), run_nothing, &d->poster, desk_done, &a));
+    if (desk_wait(d, &a) != 0)
+        panic("flush: %s", strerror(-a.error));
+}
+
+void desk_sweep(struct desk *d, int64_t now)
+{
+    struct desk_answer a = {0};
+    learn_sweep(d->q, now, &d->poster, desk_done, &a);
+    if (desk_wait(d, &a) != 0)
+        panic("sweep: %s", strerror(-a.error));
+}
+
+struct put_op {
+    struct op op;
+    enum table table;
+    struct slice key;
+    struct slice value;
+};
+
+static int run_put(struct op *op, struct batch *b)
+{
+    struct put_op *put = (struct put_op *)op;
+    return store_put(b->txn, put->table, put->key, put->value);
+}
+
+void desk_put(struct desk *d, enum table table, struct slice key, struct slice value)
+{
+    struct desk_answer a = {0};
+    struct put_op *put = op_new(sizeof *put, run_put, &d->poster, desk_done, &a);
+    put->table = table;
+    put->key = key;
+    put->value = value;
+    writer_submit(d->q, &put->op);
+    if (desk_wait(d, &a) != 0)
+        panic("put: %s", strerror(-a.error));
 }
 
 void desk_shut(struct desk *d)

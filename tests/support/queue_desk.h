@@ -14,6 +14,7 @@
 #include "queue/incoming.h"
 #include "queue/message.h"
 #include "queue/notice.h"
+#include "queue/store.h"
 
 struct desk_post;
 
@@ -46,6 +47,12 @@ void desk_close(struct desk *d);  /* and removes the files */
 void desk_reopen(struct desk *d); /* shut and open again */
 void desk_run(struct desk *d);    /* runs what was posted so far */
 int desk_wait(struct desk *d, struct desk_answer *a); /* runs posts until it is there */
+/* Commits what was handed in so far and nobody waits for (at most 256 operations of that kind). */
+void desk_flush(struct desk *d);
+/* Sweeps what is old at `now` (seconds). */
+void desk_sweep(struct desk *d, int64_t now);
+/* Stores any octets in a table, to damage what is there. */
+void desk_put(struct desk *d, enum table table, struct slice key, struct slice value);
 bool desk_wait_for(struct desk *d, const bool *flag, unsigned timeout_ms);
 
 /* Content of `size` octets that differs with seed and offset. */
