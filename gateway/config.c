@@ -389,6 +389,14 @@ static void read_server_tls(struct reading *r, cfg_t *tls, struct submission_set
         report_key(r, tls, strstr(why, o.key) ? "key" : "certificate", why);
 }
 
+static enum submission_at_rcpt at_rcpt(cfg_t *guarantee)
+{
+    if (is_set_to(guarantee, "at_rcpt", "probe"))
+        return SUBMISSION_AT_RCPT_PROBE;
+    return is_set_to(guarantee, "at_rcpt", "known") ? SUBMISSION_AT_RCPT_KNOWN
+                                                    : SUBMISSION_AT_RCPT_OFF;
+}
+
 static struct submission_settings *read_submission(struct reading *r, cfg_t *root,
                                                    enum config_use use)
 {
@@ -402,6 +410,7 @@ static struct submission_settings *read_submission(struct reading *r, cfg_t *roo
     s->default_level = r->config->default_level;
     s->exempt_auto_replies =
         is_set_to(cfg_getsec(root, "guarantee"), "exempt_auto_replies", "true");
+    s->at_rcpt = at_rcpt(cfg_getsec(root, "guarantee"));
     s->message_size = octets(limits, "message_size");
     s->recipients = (unsigned)number(limits, "recipients");
     s->messages_per_hour = (unsigned)number(limits, "messages_per_hour");

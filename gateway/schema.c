@@ -88,6 +88,8 @@ const struct schema_key schema_keys[] = {
      "how long passing TLS trouble is retried"},
     {"guarantee", "exempt_auto_replies", SCHEMA_SWITCH, "true", 0, 0, NULL,
      "automatic replies pass without the guarantee"},
+    {"guarantee", "at_rcpt", SCHEMA_CHOICE, "off", 0, 0, "off|known|probe",
+     "refuse at RCPT what would be stopped; doubt takes it"},
 
     {"route", "next_hop", SCHEMA_NEXT_HOP, NULL, 1, 0, NULL,
      "[HOST]:PORT (no MX look-up), DOMAIN, unix:/PATH"},

@@ -43,6 +43,7 @@ static void defaults_are_those_of_the_documents(void **state)
     assert_int_equal(c->submission->message_size, 50 << 20);
     assert_int_equal(c->queue_size, (uint64_t)64 << 30);
     assert_true(c->submission->exempt_auto_replies);
+    assert_int_equal(c->submission->at_rcpt, SUBMISSION_AT_RCPT_OFF);
     assert_false(c->keeps_sha1);
     assert_int_equal(c->warning_count, 0);
     config_free(c);
@@ -78,10 +79,10 @@ static void a_whole_file_is_read(void **state)
     assert_int_equal(s->listeners[2].trusted_count, 2);
     assert_int_equal(s->listeners[2].addresses[0].port, 2525);
     assert_int_equal(c->resolver_count, 1);
-    assert_int_equal(c->delivery->blocked_count, 0);
     assert_string_equal(c->self_test_signed, "xn--bcher-kva.example");
     assert_string_equal(c->self_test_unsigned, "");
     assert_string_equal(c->self_test_bogus, "dnssec-failed.org");
+    assert_int_equal(c->delivery->blocked_count, 0);
     assert_int_equal(c->delivery->ip_version, 6);
     assert_int_equal(c->delivery->routes[0].protocol, CLIENT_LMTP);
     assert_int_equal(c->delivery->routes[0].tls, GUARANTEE_POLICY_NONE);
@@ -94,6 +95,28 @@ static void a_whole_file_is_read(void **state)
     assert_true(c->keeps_sha1);
     assert_int_equal(c->warning_count, 0);
     config_free(c);
+}
+
+static void the_answer_at_rcpt_is_what_the_file_says(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        enum submission_at_rcpt want;
+    } cases[] = {
+        {"guarantee { at_rcpt = \"off\" }\n", SUBMISSION_AT_RCPT_OFF},
+        {"guarantee { at_rcpt = \"known\" }\n", SUBMISSION_AT_RCPT_KNOWN},
+        {"guarantee { at_rcpt = \"probe\" }\n", SUBMISSION_AT_RCPT_PROBE},
+    };
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        char text[200];
+        snprintf(text, sizeof text, "hostname = \"mail.example.org\"\n%s", cases[i].text);
+        struct config *c = load(text);
+        if (!c)
+            fail_msg("%s", error);
+        assert_int_equal(c->submission->at_rcpt, cases[i].want);
+        config_free(c);
+    }
 }
 
 static void what_is_wrong_names_line_and_key(void **state)
@@ -226,6 +249,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(defaults_are_those_of_the_documents),
         cmocka_unit_test(a_whole_file_is_read),
+        cmocka_unit_test(the_answer_at_rcpt_is_what_the_file_says),
         cmocka_unit_test(what_is_wrong_names_line_and_key),
         cmocka_unit_test(a_certificate_that_cannot_be_read_names_its_line),
         cmocka_unit_test(the_daemon_checks_its_surroundings),

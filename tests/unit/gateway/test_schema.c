@@ -88,6 +88,7 @@ static void bad_values_say_what_was_expected(void **state)
         {"dns", "self_test_bogus", "a b", "a domain name"},
         {"", "state_directory", "", "not empty"},
         {"guarantee", "exempt_auto_replies", "1", "true or false"},
+        {"guarantee", "at_rcpt", "true", "off|known|probe"},
         {"limits", "message_size", "big", "a size such as"},
     };
     for (size_t i = 0; i < COUNT_OF(cases); i++) {
