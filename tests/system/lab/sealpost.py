@@ -20,6 +20,7 @@ from .rogue_mx import Message
 
 BUILD = Path(os.environ.get("SEALPOST_BUILD", Path(__file__).resolve().parents[3] / "build"))
 HOSTNAME = "mail.example.org"
+_FAKETIME = "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1"
 _SANITIZER = re.compile(r"(Address|Leak|Thread|Memory|UndefinedBehavior)Sanitizer|runtime error: ")
 _FIELD = re.compile(r'(\w+)=("(?:[^"\\]|\\.)*"|\S*)')
 
@@ -54,6 +55,7 @@ class Settings:
     sources: dict[str, str] = field(default_factory=dict)  # domain: address
     relay: dict[str, object] = field(default_factory=dict)  # of the relay listener
     certificate: str = "gateway"
+    has_own_clock: bool = False  # the daemon's wall clock is ours to set: set_clock()
 
 
 class Sealpost:
@@ -84,7 +86,7 @@ class Sealpost:
         assert (BUILD / "sealpostd").exists(), f"no sealpostd in {BUILD}: build first, or set SEALPOST_BUILD"
         begin = len(self.log())
         argv = [str(BUILD / "sealpostd"), "-c", str(self.config)]
-        self.daemon = Daemon([*self._valgrind(), *argv], self.log_file)
+        self.daemon = Daemon([*self._valgrind(), *argv], self.log_file, self._environment())
 
         def ready() -> bool:
             text = self.log()[begin:]
@@ -102,6 +104,11 @@ class Sealpost:
         self.assert_healthy()
         assert status == 0, f"sealpostd ended with {status}:\n{self.log()[-4000:]}"
 
+    def set_clock(self, hours: float) -> None:
+        """How many hours the daemon's wall clock is ahead of ours, at once if it runs; timers take no notice."""
+        assert self.settings.has_own_clock
+        self._clock_file.write_text(f"+{hours * 3600:.0f}")
+
     def kill(self) -> None:
         assert self.daemon
         self.daemon.process.kill()
@@ -115,6 +122,20 @@ class Sealpost:
             assert not complaint.stat().st_size, complaint.read_text(errors="replace")[:8000]
         if self.daemon:
             assert self.daemon.is_running, f"sealpostd died:\n{self.log()[-4000:]}"
+
+    @property
+    def _clock_file(self) -> Path:
+        return self.directory / "clock"
+
+    def _environment(self) -> dict[str, str] | None:
+        if not self.settings.has_own_clock:
+            return None
+        if not self._clock_file.exists():
+            self.set_clock(0)
+        # The sanitizer wants to be the first library, and does as well as the second.
+        options = ":".join(filter(None, [os.environ.get("ASAN_OPTIONS"), "verify_asan_link_order=0"]))
+        return {**os.environ, "LD_PRELOAD": _FAKETIME, "FAKETIME_TIMESTAMP_FILE": str(self._clock_file),
+                "FAKETIME_NO_CACHE": "1", "FAKETIME_DONT_FAKE_MONOTONIC": "1", "ASAN_OPTIONS": options}
 
     def _valgrind(self) -> list[str]:
         """What the daemon is started under. It is silent, and its file empty, unless something is wrong; a daemon
