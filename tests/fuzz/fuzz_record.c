@@ -59,6 +59,65 @@ static void try_list(struct slice in, struct buffer *again)
     free(list);
 }
 
+static void try_policy(struct slice in, struct buffer *again)
+{
+    struct queue_policy p;
+    if (!record_get_policy(in, &p))
+        return;
+    record_put_policy(again, &p);
+    check(in, again);
+    queue_policy_clear(&p);
+}
+
+static void try_posture(struct slice in, struct buffer *again)
+{
+    struct queue_posture p;
+    if (!record_get_posture(in, &p))
+        return;
+    record_put_posture(again, &p);
+    check(in, again);
+}
+
+static void try_exceptions(struct slice in, struct buffer *again)
+{
+    struct queue_exception *list;
+    size_t count;
+    if (!record_get_exceptions(in, &list, &count))
+        return;
+    record_put_exceptions(again, list, count);
+    check(in, again);
+    free(list);
+}
+
+static void try_trial(struct slice in, struct buffer *again)
+{
+    struct queue_trial t;
+    if (!record_get_trial(in, &t))
+        return;
+    record_put_trial(again, &t);
+    check(in, again);
+}
+
+static void try_tlsrpt_policy(struct slice in, struct buffer *again)
+{
+    struct queue_tlsrpt_policy p;
+    if (!record_get_tlsrpt_policy(in, &p))
+        return;
+    record_put_tlsrpt_policy(again, &p);
+    check(in, again);
+    free(p.strings);
+    free(p.mx_hosts);
+}
+
+static void try_tlsrpt_failure(struct slice in, struct buffer *again)
+{
+    struct queue_tlsrpt_failure f;
+    if (!record_get_tlsrpt_failure(in, &f))
+        return;
+    record_put_tlsrpt_failure(again, &f);
+    check(in, again);
+}
+
 static void try_key(struct slice in)
 {
     struct queue_lane lane;
@@ -79,7 +138,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         return 0;
     struct slice in = {(const char *)data + 1, size - 1};
     buffer_init(&again, (size_t)8 << 20);
-    switch (data[0] % 5) {
+    switch (data[0] % 11) {
     case 0:
         try_recipient(in, &again);
         break;
@@ -94,6 +153,24 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         break;
     case 4:
         try_key(in);
+        break;
+    case 5:
+        try_policy(in, &again);
+        break;
+    case 6:
+        try_posture(in, &again);
+        break;
+    case 7:
+        try_exceptions(in, &again);
+        break;
+    case 8:
+        try_trial(in, &again);
+        break;
+    case 9:
+        try_tlsrpt_policy(in, &again);
+        break;
+    case 10:
+        try_tlsrpt_failure(in, &again);
         break;
     }
     buffer_free(&again);

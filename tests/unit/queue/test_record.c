@@ -180,6 +180,108 @@ static void cut_records_are_refused(void **state)
     buffer_free(&b);
 }
 
+static bool get_policy(struct slice in)
+{
+    struct queue_policy p;
+    bool ok = record_get_policy(in, &p);
+    queue_policy_clear(&p);
+    return ok;
+}
+
+static bool get_posture(struct slice in)
+{
+    struct queue_posture p;
+    return record_get_posture(in, &p);
+}
+
+static bool get_exceptions(struct slice in)
+{
+    struct queue_exception *list;
+    size_t count;
+    bool ok = record_get_exceptions(in, &list, &count);
+    free(list);
+    return ok;
+}
+
+static bool get_trial(struct slice in)
+{
+    struct queue_trial t;
+    return record_get_trial(in, &t);
+}
+
+static bool get_tlsrpt_policy(struct slice in)
+{
+    struct queue_tlsrpt_policy p;
+    bool ok = record_get_tlsrpt_policy(in, &p);
+    free(p.strings);
+    free(p.mx_hosts);
+    return ok;
+}
+
+static bool get_tlsrpt_failure(struct slice in)
+{
+    struct queue_tlsrpt_failure f;
+    return record_get_tlsrpt_failure(in, &f);
+}
+
+static void assert_refused_cut(struct buffer *b, bool (*get)(struct slice in))
+{
+    assert_only_whole(b, get);
+    assert_true(buffer_append_byte(b, 'x'));
+    assert_false(get(buffer_slice(b)));
+    b->data[0] = RECORD_VERSION + 1;
+    b->len--;
+    assert_false(get(buffer_slice(b)));
+    buffer_clear(b);
+}
+
+static void cut_records_of_learnt_things_are_refused(void **state)
+{
+    struct queue_policy policy = {.domain = "one.example", .id = "1", .text = text_a};
+    struct queue_posture posture = {
+        .domain = "one.example", .host = "mx.example", .refusal = "no", .protocol = "TLSv1.3"};
+    struct queue_exception exceptions[2] = {{.domain = "one.example"}, {.domain = ".two.example"}};
+    struct queue_trial trial = {.user = "a@b.example", .status = status_make(5, 7, 4)};
+    struct queue_tlsrpt_policy counted = {.type = QUEUE_TLSRPT_STS, .strings = text_b};
+    struct queue_tlsrpt_failure failure = {.cause = QUEUE_TLSRPT_STS_WEBPKI_INVALID};
+    struct buffer b;
+    (void)state;
+    buffer_init(&b, 65536);
+    record_put_policy(&b, &policy);
+    assert_refused_cut(&b, get_policy);
+    record_put_posture(&b, &posture);
+    assert_refused_cut(&b, get_posture);
+    record_put_exceptions(&b, exceptions, 2);
+    assert_refused_cut(&b, get_exceptions);
+    record_put_trial(&b, &trial);
+    assert_refused_cut(&b, get_trial);
+    record_put_tlsrpt_policy(&b, &counted);
+    assert_refused_cut(&b, get_tlsrpt_policy);
+    record_put_tlsrpt_failure(&b, &failure);
+    assert_refused_cut(&b, get_tlsrpt_failure);
+    buffer_free(&b);
+}
+
+static void numbers_out_of_range_are_refused(void **state)
+{
+    struct queue_trial trial = {.status = {.class = 6}};
+    struct queue_tlsrpt_policy counted = {.type = (enum queue_tlsrpt_type)(QUEUE_TLSRPT_STS + 1)};
+    struct queue_tlsrpt_failure failure = {
+        .cause = (enum queue_tlsrpt_cause)(QUEUE_TLSRPT_STS_WEBPKI_INVALID + 1)};
+    struct buffer b;
+    (void)state;
+    buffer_init(&b, 65536);
+    record_put_trial(&b, &trial);
+    assert_false(get_trial(buffer_slice(&b)));
+    buffer_clear(&b);
+    record_put_tlsrpt_policy(&b, &counted);
+    assert_false(get_tlsrpt_policy(buffer_slice(&b)));
+    buffer_clear(&b);
+    record_put_tlsrpt_failure(&b, &failure);
+    assert_false(get_tlsrpt_failure(buffer_slice(&b)));
+    buffer_free(&b);
+}
+
 static void another_version_is_refused(void **state)
 {
     struct queue_recipient r = sample();
@@ -268,6 +370,8 @@ int main(void)
         cmocka_unit_test(a_recipient_survives_the_round_trip),
         cmocka_unit_test(a_guarded_message_survives_the_round_trip),
         cmocka_unit_test(cut_records_are_refused),
+        cmocka_unit_test(cut_records_of_learnt_things_are_refused),
+        cmocka_unit_test(numbers_out_of_range_are_refused),
         cmocka_unit_test(another_version_is_refused),
         cmocka_unit_test(evidence_beyond_the_limit_is_cut),
         cmocka_unit_test(due_keys_sort_by_lane_and_time),
