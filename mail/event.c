@@ -32,6 +32,7 @@ static const char *const names[] = {
     [KEY_FILE] = "file",
     [KEY_COMMAND] = "command",
     [KEY_UID] = "uid",
+    [KEY_SINCE] = "since",
     [KEY_COUNT] = "count",
 };
 /* KEY_COUNT is a key like the others and the last one. */

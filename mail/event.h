@@ -42,6 +42,7 @@ enum event_key {
     KEY_FILE,
     KEY_COMMAND, /* the administrator's, "user add" */
     KEY_UID,     /* of the process that asked for it */
+    KEY_SINCE,   /* RFC 3339 time */
     KEY_COUNT,   /* a number of things */
 };
 

@@ -1,0 +1,428 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "gateway/posture/posture.h"
+#include "tests/support/queue_desk.h"
+
+#define HOUR ((int64_t)3600)
+#define DAY (24 * HOUR)
+#define START ((int64_t)1795000000) /* 2026-11-18T11:06:40Z */
+
+static struct desk desk;
+static struct posture *posture;
+static char events[65536]; /* "warning downgrade domain=a.example relay=... \n" */
+
+static void emit(void *context, enum event_severity severity, const char *event,
+                 const struct event_field *fields, size_t count)
+{
+    static const char *const severities[] = {"debug", "info", "warning", "error"};
+    (void)context;
+    size_t used = strlen(events);
+    used +=
+        (size_t)snprintf(events + used, sizeof events - used, "%s %s", severities[severity], event);
+    for (size_t i = 0; i < count && used < sizeof events; i++) {
+        if (fields[i].text)
+            used += (size_t)snprintf(events + used, sizeof events - used, " %s=%s",
+                                     event_key_name(fields[i].key), fields[i].text);
+        else
+            used += (size_t)snprintf(events + used, sizeof events - used, " %s=%d",
+                                     event_key_name(fields[i].key), (int)fields[i].number);
+    }
+    assert_true(used + 1 < sizeof events);
+    snprintf(events + used, sizeof events - used, "\n");
+}
+
+static const struct event_sink sink = {.emit = emit};
+
+static int setup(void **state)
+{
+    (void)state;
+    events[0] = '\0';
+    desk_open(&desk, (uint64_t)64 << 20);
+    posture = posture_new(desk.q, &sink);
+    assert_non_null(posture);
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    posture_free(posture);
+    desk_close(&desk);
+    return 0;
+}
+
+static struct guarantee_host host_with(enum guarantee_tls tls)
+{
+    return (struct guarantee_host){
+        .name = "mx.a.example",
+        .address = "192.0.2.1",
+        .port = 25,
+        .contact = GUARANTEE_IN_CONTACT,
+        .tls = tls,
+        .keywords = "",
+        .protocol = tls == GUARANTEE_TLS_ESTABLISHED ? "TLSv1.3" : "",
+        .cipher = tls == GUARANTEE_TLS_ESTABLISHED ? "TLS_AES_256_GCM_SHA384" : "",
+        .certificate_error = "",
+    };
+}
+
+static void learn_at(const char *name, enum guarantee_tls tls, int64_t now)
+{
+    struct guarantee_host h = host_with(tls);
+    h.name = name;
+    posture_learn(posture, "a.example", &h, "x25519", "ab12", now);
+    desk_flush(&desk);
+}
+
+static void learn(enum guarantee_tls tls, int64_t now)
+{
+    learn_at("mx.a.example", tls, now);
+}
+
+/* Three looks with TLS over the time that is needed; the last one at START. */
+static void make_known(const char *name)
+{
+    learn_at(name, GUARANTEE_TLS_ESTABLISHED, START - POSTURE_REMEMBERED_SPREAD);
+    learn_at(name, GUARANTEE_TLS_ESTABLISHED, START - HOUR);
+    learn_at(name, GUARANTEE_TLS_ESTABLISHED, START);
+}
+
+static struct queue_posture find(void)
+{
+    struct queue_posture found;
+    assert_int_equal(queue_posture_find(desk.q, "a.example", "mx.a.example", &found), 0);
+    return found;
+}
+
+static struct posture_memory memory(int64_t remember, int64_t now)
+{
+    return posture_memory(posture, "a.example", "mx.a.example", remember, now);
+}
+
+static void a_look_with_tls_is_written_with_all_it_showed(void **state)
+{
+    (void)state;
+    struct guarantee_host h = host_with(GUARANTEE_TLS_ESTABLISHED);
+    h.tlsa = GUARANTEE_TLSA_USABLE;
+    h.is_name_secure = true;
+    h.is_dane_matched = true;
+    h.sts = GUARANTEE_STS_TESTING;
+    posture_learn(posture, "a.example", &h, "x25519", "ab12", START);
+    desk_flush(&desk);
+    struct queue_posture found = find();
+    assert_int_equal(found.looks, 1);
+    assert_int_equal(found.tls_looks, 1);
+    assert_int_equal(found.tls_last_at, START);
+    assert_string_equal(found.protocol, "TLSv1.3");
+    assert_string_equal(found.cipher, "TLS_AES_256_GCM_SHA384");
+    assert_string_equal(found.key_exchange, "x25519");
+    assert_string_equal(found.key_digest, "ab12");
+    assert_int_equal(found.verified, GUARANTEE_VERIFIED_DANE);
+    assert_int_equal(found.tlsa, GUARANTEE_TLSA_USABLE);
+    assert_int_equal(found.sts, GUARANTEE_STS_TESTING);
+}
+
+static void what_a_look_teaches(void **state)
+{
+    (void)state;
+    static const struct {
+        enum guarantee_contact contact;
+        enum guarantee_tls tls;
+        enum guarantee_tlsa tlsa;
+        bool is_local_route;
+        unsigned looks, tls_looks, refusals;
+    } cases[] = {
+        {GUARANTEE_IN_CONTACT, GUARANTEE_TLS_ESTABLISHED, GUARANTEE_TLSA_NONE, false, 1, 1, 0},
+        {GUARANTEE_IN_CONTACT, GUARANTEE_TLS_NOT_OFFERED, GUARANTEE_TLSA_NONE, false, 1, 0, 1},
+        {GUARANTEE_IN_CONTACT, GUARANTEE_TLS_REFUSED, GUARANTEE_TLSA_NONE, false, 1, 0, 1},
+        {GUARANTEE_IN_CONTACT, GUARANTEE_TLS_FAILED, GUARANTEE_TLSA_NONE, false, 1, 0, 1},
+        /* no TLSA record matches: TLS, but not acceptable */
+        {GUARANTEE_IN_CONTACT, GUARANTEE_TLS_ESTABLISHED, GUARANTEE_TLSA_USABLE, false, 1, 0, 1},
+        {GUARANTEE_IN_CONTACT, GUARANTEE_TLS_ESTABLISHED, GUARANTEE_TLSA_UNUSABLE, false, 1, 1, 0},
+        {GUARANTEE_IN_CONTACT, GUARANTEE_TLS_TRY_LATER, GUARANTEE_TLSA_NONE, false, 1, 0, 0},
+        {GUARANTEE_IN_CONTACT, GUARANTEE_TLS_CUT, GUARANTEE_TLSA_NONE, false, 1, 0, 0},
+        {GUARANTEE_IN_CONTACT, GUARANTEE_TLS_ESTABLISHED, GUARANTEE_TLSA_ERROR, false, 1, 0, 0},
+        {GUARANTEE_IN_CONTACT, GUARANTEE_TLS_UNTRIED, GUARANTEE_TLSA_NONE, false, 0, 0, 0},
+        {GUARANTEE_NO_CONTACT, GUARANTEE_TLS_UNTRIED, GUARANTEE_TLSA_NONE, false, 0, 0, 0},
+        {GUARANTEE_OUR_FAULT, GUARANTEE_TLS_UNTRIED, GUARANTEE_TLSA_NONE, false, 0, 0, 0},
+        {GUARANTEE_UNTRIED, GUARANTEE_TLS_UNTRIED, GUARANTEE_TLSA_NONE, false, 0, 0, 0},
+        {GUARANTEE_IN_CONTACT, GUARANTEE_TLS_NOT_OFFERED, GUARANTEE_TLSA_NONE, true, 0, 0, 0},
+    };
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        char name[64];
+        struct queue_posture found;
+        struct guarantee_host h = host_with(cases[i].tls);
+        snprintf(name, sizeof name, "mx%zu.a.example", i);
+        h.name = name;
+        h.contact = cases[i].contact;
+        h.tlsa = cases[i].tlsa;
+        h.is_local_route = cases[i].is_local_route;
+        h.cause = outcome_local((struct status){4, 4, 0}, "cause");
+        posture_learn(posture, "a.example", &h, NULL, NULL, START);
+        desk_flush(&desk);
+        int error = queue_posture_find(desk.q, "a.example", name, &found);
+        assert_int_equal(error, cases[i].looks ? 0 : -ENOENT);
+        if (found.looks != cases[i].looks || found.tls_looks != cases[i].tls_looks ||
+            found.refusals != cases[i].refusals)
+            fail_msg("case %zu: %u looks, %u with TLS, %u refusals", i, found.looks,
+                     found.tls_looks, found.refusals);
+        assert_int_equal(found.refusal[0] != '\0', cases[i].refusals > 0);
+        assert_int_equal(found.protocol[0] != '\0', cases[i].tls_looks > 0);
+    }
+}
+
+static void equal_looks_within_a_minute_are_written_once(void **state)
+{
+    (void)state;
+    learn(GUARANTEE_TLS_ESTABLISHED, START);
+    learn(GUARANTEE_TLS_ESTABLISHED, START + 59);
+    assert_int_equal(find().looks, 1);
+    learn(GUARANTEE_TLS_ESTABLISHED, START + 60);
+    assert_int_equal(find().looks, 2);
+    learn(GUARANTEE_TLS_NOT_OFFERED, START + 61); /* not equal */
+    learn(GUARANTEE_TLS_ESTABLISHED, START + 62);
+    assert_int_equal(find().looks, 4);
+    learn(GUARANTEE_TLS_ESTABLISHED, START); /* the clock was set back */
+    assert_int_equal(find().looks, 5);
+    struct guarantee_host h = host_with(GUARANTEE_TLS_ESTABLISHED);
+    posture_learn(posture, "a.example", &h, "x25519", "cd34", START + 1); /* another key */
+    posture_learn(posture, "a.example", &h, "P-256", "cd34", START + 2);
+    h.sts = GUARANTEE_STS_COVERS;
+    h.is_pkix_valid = h.is_pkix_for_host = true;
+    posture_learn(posture, "a.example", &h, "P-256", "cd34", START + 3);
+    posture_learn(posture, "b.example", &h, "P-256", "cd34", START + 3); /* another domain */
+    desk_flush(&desk);
+    assert_int_equal(find().looks, 8);
+}
+
+static void tls_is_remembered_after_some_looks_over_some_hours(void **state)
+{
+    (void)state;
+    learn(GUARANTEE_TLS_ESTABLISHED, START - POSTURE_REMEMBERED_SPREAD);
+    learn(GUARANTEE_TLS_ESTABLISHED, START);
+    assert_int_equal(memory(DAY, START).tls_seen_at, 0); /* two looks */
+    learn_at("mx2.a.example", GUARANTEE_TLS_ESTABLISHED, START - POSTURE_REMEMBERED_SPREAD + 1);
+    learn_at("mx2.a.example", GUARANTEE_TLS_ESTABLISHED, START - HOUR);
+    learn_at("mx2.a.example", GUARANTEE_TLS_ESTABLISHED, START);
+    assert_int_equal(posture_memory(posture, "a.example", "mx2.a.example", DAY, START).tls_seen_at,
+                     0);
+    learn(GUARANTEE_TLS_ESTABLISHED, START + 100);
+    assert_int_equal(memory(DAY, START + 100).tls_seen_at, START + 100);
+    assert_int_equal(memory(DAY, START + 100).tls_looks, 3);
+    assert_int_equal(posture_memory(posture, "b.example", "mx.a.example", DAY, START).tls_seen_at,
+                     0);
+}
+
+static void memory_outlives_refusals_but_not_for_ever(void **state)
+{
+    (void)state;
+    make_known("mx.a.example");
+    for (int i = 1; i <= 20; i++)
+        learn(GUARANTEE_TLS_NOT_OFFERED, START + i * DAY);
+    assert_int_equal(memory(DAY, START + 20 * DAY).tls_seen_at, START);
+    assert_int_equal(memory(DAY, START + POSTURE_REMEMBERED_FOR).tls_seen_at, START);
+    assert_int_equal(memory(DAY, START + POSTURE_REMEMBERED_FOR + 1).tls_seen_at, 0);
+}
+
+static void remember_tls_ends_when_it_is_over(void **state)
+{
+    (void)state;
+    make_known("mx.a.example");
+    assert_true(memory(7 * DAY, START + 7 * DAY - 1).is_tls_remembered);
+    assert_false(memory(7 * DAY, START + 7 * DAY).is_tls_remembered);
+    assert_int_equal(memory(7 * DAY, START + 7 * DAY).tls_seen_at, START);
+    assert_false(memory(0, START).is_tls_remembered);
+}
+
+static unsigned count_events(const char *words)
+{
+    unsigned count = 0;
+    for (const char *at = events; (at = strstr(at, words)); at++)
+        count++;
+    return count;
+}
+
+static void a_downgrade_is_told_once_a_day_and_host(void **state)
+{
+    (void)state;
+    struct posture_status s;
+    make_known("mx.a.example");
+    assert_string_equal(events, "");
+    learn(GUARANTEE_TLS_NOT_OFFERED, START + 100);
+    assert_string_equal(events,
+                        "warning downgrade domain=a.example relay=mx.a.example[192.0.2.1]:25 "
+                        "since=2026-11-18T11:08:20Z reason=TLS is required, but was not offered by "
+                        "host mx.a.example[192.0.2.1]; TLS was there on 3 earlier looks, last "
+                        "2026-11-18T11:06:40Z\n");
+    learn(GUARANTEE_TLS_REFUSED, START + HOUR);
+    learn(GUARANTEE_TLS_FAILED, START + 100 + DAY - 1);
+    assert_int_equal(count_events("downgrade"), 1);
+    learn(GUARANTEE_TLS_NOT_OFFERED, START + 100 + DAY);
+    assert_int_equal(count_events("downgrade"), 2);
+    assert_int_equal(count_events("since=2026-11-18T11:08:20Z"), 2);
+    posture_status(posture, START + 2 * DAY, &s);
+    assert_int_equal(s.downgrades, 2);
+}
+
+static void a_downgrade_needs_a_memory_and_a_final_loss_of_encryption(void **state)
+{
+    (void)state;
+    learn(GUARANTEE_TLS_ESTABLISHED, START - DAY);
+    learn(GUARANTEE_TLS_NOT_OFFERED, START); /* one look is no memory */
+    make_known("mx2.a.example");
+    learn_at("mx2.a.example", GUARANTEE_TLS_CUT, START + 100);
+    learn_at("mx2.a.example", GUARANTEE_TLS_TRY_LATER, START + 200);
+    struct guarantee_host h = host_with(GUARANTEE_TLS_ESTABLISHED);
+    h.name = "mx2.a.example";
+    h.tlsa = GUARANTEE_TLSA_USABLE; /* that does not match */
+    posture_learn(posture, "a.example", &h, "x25519", "ab12", START + 300);
+    assert_string_equal(events, "");
+}
+
+static void make_sites_known(char names[][48], size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        snprintf(names[i], 48, "mx.site%zu.example", i);
+        make_known(names[i]);
+    }
+}
+
+static void many_that_lose_tls_open_the_breaker_and_it_closes_again(void **state)
+{
+    (void)state;
+    char names[5][48];
+    struct posture_status s;
+    make_sites_known(names, 5);
+    for (size_t i = 0; i < 4; i++)
+        learn_at(names[i], GUARANTEE_TLS_NOT_OFFERED, START + DAY);
+    assert_false(posture_suspends_stops(posture, START + DAY));
+    learn_at(names[4], GUARANTEE_TLS_CUT, START + DAY);
+    assert_true(posture_suspends_stops(posture, START + DAY));
+    assert_int_equal(count_events("error breaker state=open count=5 reason=5 of 5 unrelated "
+                                  "destinations lost TLS within 10 minutes (site0.example"),
+                     1);
+    posture_status(posture, START + DAY + 60, &s);
+    assert_true(s.is_breaker_open);
+    assert_int_equal(s.breaker_opened_at, START + DAY);
+    assert_int_equal(strncmp(s.breaker, "open: 5 of 5", 12), 0);
+    for (size_t i = 0; i < 3; i++)
+        learn_at(names[i], GUARANTEE_TLS_ESTABLISHED, START + DAY + 120);
+    assert_false(posture_suspends_stops(posture, START + DAY + 120));
+    assert_int_equal(count_events("warning breaker state=closed reason=3 of 3 destinations"), 1);
+    posture_status(posture, START + DAY + 120, &s);
+    assert_false(s.is_breaker_open);
+    assert_int_equal(s.breaker_opened_at, 0);
+    assert_string_equal(s.breaker, "closed");
+}
+
+static void the_breaker_closes_in_time_though_nothing_is_looked_at(void **state)
+{
+    (void)state;
+    char names[5][48];
+    make_sites_known(names, 5);
+    for (size_t i = 0; i < 5; i++)
+        learn_at(names[i], GUARANTEE_TLS_NOT_OFFERED, START + DAY);
+    assert_true(posture_suspends_stops(posture, START + DAY + BREAKER_QUIET - 1));
+    assert_false(posture_suspends_stops(posture, START + DAY + BREAKER_QUIET));
+    posture_tick(posture, START + DAY + BREAKER_QUIET - 1);
+    assert_int_equal(count_events("breaker"), 1);
+    posture_tick(posture, START + DAY + BREAKER_QUIET);
+    assert_int_equal(count_events("warning breaker state=closed reason=nothing new was lost"), 1);
+}
+
+static void hosts_without_tls_for_days_have_not_lost_it_now(void **state)
+{
+    (void)state;
+    char names[5][48];
+    make_sites_known(names, 5);
+    for (size_t i = 0; i < 5; i++) /* one after the other, an hour apart */
+        learn_at(names[i], GUARANTEE_TLS_NOT_OFFERED, START + DAY + (int64_t)i * HOUR);
+    for (size_t i = 0; i < 5; i++)
+        learn_at(names[i], GUARANTEE_TLS_NOT_OFFERED, START + 3 * DAY);
+    assert_int_equal(count_events("breaker"), 0);
+}
+
+static void where_no_destination_shows_tls_the_breaker_opens(void **state)
+{
+    (void)state;
+    char name[48];
+    for (int i = 0; i < 10; i++) {
+        assert_false(posture_suspends_stops(posture, START));
+        snprintf(name, sizeof name, "mx.new%d.example", i);
+        learn_at(name, GUARANTEE_TLS_NOT_OFFERED, START);
+    }
+    assert_true(posture_suspends_stops(posture, START));
+    assert_int_equal(count_events("none of 10 unrelated destinations showed TLS"), 1);
+}
+
+static void certificates_that_do_not_match_are_a_loss_only_where_tls_was_known(void **state)
+{
+    (void)state;
+    char names[5][48];
+    struct guarantee_host h = host_with(GUARANTEE_TLS_ESTABLISHED);
+    h.tlsa = GUARANTEE_TLSA_USABLE;
+    for (int i = 0; i < 12; i++) {
+        char name[48];
+        snprintf(name, sizeof name, "mx.new%d.example", i);
+        h.name = name;
+        posture_learn(posture, "a.example", &h, NULL, NULL, START - 2 * HOUR);
+    }
+    desk_flush(&desk);
+    assert_int_equal(count_events("breaker"), 0);
+    make_sites_known(names, 5);
+    for (size_t i = 0; i < 5; i++) {
+        h.name = names[i];
+        posture_learn(posture, "a.example", &h, NULL, NULL, START + DAY);
+    }
+    assert_int_equal(count_events("error breaker"), 1);
+}
+
+static void bogus_zones_open_the_breaker_and_secure_ones_close_it(void **state)
+{
+    (void)state;
+    struct posture_status s;
+    char zone[48];
+    for (int i = 0; i < 5; i++) {
+        snprintf(zone, sizeof zone, "zone%d.example", i);
+        posture_learn_zone(posture, zone, true, START);
+    }
+    assert_true(posture_suspends_stops(posture, START));
+    posture_status(posture, START, &s);
+    assert_int_equal(s.breaker_opened_at, START);
+    for (int i = 0; i < 3; i++) {
+        snprintf(zone, sizeof zone, "www.zone%d.example", i);
+        posture_learn_zone(posture, zone, false, START + 10);
+    }
+    assert_false(posture_suspends_stops(posture, START + 10));
+}
+
+#define CLAIM(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        CLAIM(a_look_with_tls_is_written_with_all_it_showed),
+        CLAIM(what_a_look_teaches),
+        CLAIM(equal_looks_within_a_minute_are_written_once),
+        CLAIM(tls_is_remembered_after_some_looks_over_some_hours),
+        CLAIM(memory_outlives_refusals_but_not_for_ever),
+        CLAIM(remember_tls_ends_when_it_is_over),
+        CLAIM(a_downgrade_is_told_once_a_day_and_host),
+        CLAIM(a_downgrade_needs_a_memory_and_a_final_loss_of_encryption),
+        CLAIM(many_that_lose_tls_open_the_breaker_and_it_closes_again),
+        CLAIM(the_breaker_closes_in_time_though_nothing_is_looked_at),
+        CLAIM(hosts_without_tls_for_days_have_not_lost_it_now),
+        CLAIM(where_no_destination_shows_tls_the_breaker_opens),
+        CLAIM(certificates_that_do_not_match_are_a_loss_only_where_tls_was_known),
+        CLAIM(bogus_zones_open_the_breaker_and_secure_ones_close_it),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
