@@ -195,12 +195,13 @@ static void equal_looks_within_a_minute_are_written_once(void **state)
     struct guarantee_host h = host_with(GUARANTEE_TLS_ESTABLISHED);
     posture_learn(posture, "a.example", &h, "x25519", "cd34", START + 1); /* another key */
     posture_learn(posture, "a.example", &h, "P-256", "cd34", START + 2);
-    h.sts = GUARANTEE_STS_COVERS;
-    h.is_pkix_valid = h.is_pkix_for_host = true;
+    h.sts = GUARANTEE_STS_TESTING;
     posture_learn(posture, "a.example", &h, "P-256", "cd34", START + 3);
     posture_learn(posture, "b.example", &h, "P-256", "cd34", START + 3); /* another domain */
     desk_flush(&desk);
     assert_int_equal(find().looks, 8);
+    struct queue_posture other;
+    assert_int_equal(queue_posture_find(desk.q, "b.example", "mx.a.example", &other), 0);
 }
 
 static void tls_is_remembered_after_some_looks_over_some_hours(void **state)
@@ -323,6 +324,15 @@ static void many_that_lose_tls_open_the_breaker_and_it_closes_again(void **state
     assert_string_equal(s.breaker, "closed");
 }
 
+static void learn_zones(int count, bool is_bogus, int64_t now)
+{
+    char zone[48];
+    for (int i = 0; i < count; i++) {
+        snprintf(zone, sizeof zone, "www.zone%d.example", i);
+        posture_learn_zone(posture, zone, is_bogus, now);
+    }
+}
+
 static void the_breaker_closes_in_time_though_nothing_is_looked_at(void **state)
 {
     (void)state;
@@ -336,6 +346,17 @@ static void the_breaker_closes_in_time_though_nothing_is_looked_at(void **state)
     assert_int_equal(count_events("breaker"), 1);
     posture_tick(posture, START + DAY + BREAKER_QUIET);
     assert_int_equal(count_events("warning breaker state=closed reason=nothing new was lost"), 1);
+    learn_zones(5, true, START + 2 * DAY);
+    for (size_t i = 0; i < 10; i++) {
+        char name[48];
+        snprintf(name, sizeof name, "mx.new%zu.example", i);
+        learn_at(name, GUARANTEE_TLS_NOT_OFFERED, START + 2 * DAY);
+    }
+    assert_int_equal(count_events("error breaker"), 3);
+    struct posture_status s;
+    posture_status(posture, START + 2 * DAY + BREAKER_QUIET, &s);
+    assert_false(s.is_breaker_open);
+    assert_int_equal(count_events("warning breaker"), 3);
 }
 
 static void hosts_without_tls_for_days_have_not_lost_it_now(void **state)
@@ -361,6 +382,16 @@ static void where_no_destination_shows_tls_the_breaker_opens(void **state)
     }
     assert_true(posture_suspends_stops(posture, START));
     assert_int_equal(count_events("none of 10 unrelated destinations showed TLS"), 1);
+}
+
+static void a_host_that_asks_for_patience_has_lost_nothing(void **state)
+{
+    (void)state;
+    char names[5][48];
+    make_sites_known(names, 5);
+    for (size_t i = 0; i < 5; i++)
+        learn_at(names[i], GUARANTEE_TLS_TRY_LATER, START + DAY);
+    assert_false(posture_suspends_stops(posture, START + DAY));
 }
 
 static void certificates_that_do_not_match_are_a_loss_only_where_tls_was_known(void **state)
@@ -389,18 +420,11 @@ static void bogus_zones_open_the_breaker_and_secure_ones_close_it(void **state)
 {
     (void)state;
     struct posture_status s;
-    char zone[48];
-    for (int i = 0; i < 5; i++) {
-        snprintf(zone, sizeof zone, "zone%d.example", i);
-        posture_learn_zone(posture, zone, true, START);
-    }
+    learn_zones(5, true, START);
     assert_true(posture_suspends_stops(posture, START));
     posture_status(posture, START, &s);
     assert_int_equal(s.breaker_opened_at, START);
-    for (int i = 0; i < 3; i++) {
-        snprintf(zone, sizeof zone, "www.zone%d.example", i);
-        posture_learn_zone(posture, zone, false, START + 10);
-    }
+    learn_zones(3, false, START + 10);
     assert_false(posture_suspends_stops(posture, START + 10));
 }
 
@@ -421,6 +445,7 @@ int main(void)
         CLAIM(the_breaker_closes_in_time_though_nothing_is_looked_at),
         CLAIM(hosts_without_tls_for_days_have_not_lost_it_now),
         CLAIM(where_no_destination_shows_tls_the_breaker_opens),
+        CLAIM(a_host_that_asks_for_patience_has_lost_nothing),
         CLAIM(certificates_that_do_not_match_are_a_loss_only_where_tls_was_known),
         CLAIM(bogus_zones_open_the_breaker_and_secure_ones_close_it),
     };
