@@ -312,7 +312,9 @@ class Sealpost:
             "listen relay": relay,
             "tls": {"certificate": certificate.chain_file, "key": certificate.key_file},
             "dns": {"trust_anchor": self.lab.dns.trust_anchor,
-                    "unbound_config": self.lab.dns.unbound_config},
+                    "unbound_config": self.lab.dns.unbound_config,
+                    "self_test_signed": "tls-signed.example", "self_test_unsigned": "tls.example",
+                    "self_test_bogus": "mx-bogus.example"},
             **{name: dict(values) for name, values in DEFAULTS.items()},
         }
         sections["delivery"]["ca_file"] = self.lab.web_ca_file
