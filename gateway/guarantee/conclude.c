@@ -390,9 +390,10 @@ struct guarantee_conclusion guarantee_conclude(const struct guarantee_requiremen
     return conclusion;
 }
 
-/* Mail that went where the flag would not have let it is no answer under the flag. What the host
- * showed before it lost the contact counts. False: the flag was met there. */
-static bool take_back_answer(const struct guarantee_requirement *r, struct guarantee_host *h)
+/* Mail that went where the flag would not have let it is no answer under the flag; where it would
+ * have, the host stands as acceptable without it, and that stops nobody. What the host showed
+ * before it lost the contact counts. */
+static void take_back_answer(struct guarantee_host *h)
 {
     if (h->answer != GUARANTEE_ANSWER_NONE)
         h->contact = GUARANTEE_IN_CONTACT;
@@ -400,11 +401,11 @@ static bool take_back_answer(const struct guarantee_requirement *r, struct guara
     case GUARANTEE_ANSWER_NONE:
     case GUARANTEE_ANSWER_TEMPORARY:
     case GUARANTEE_ANSWER_PERMANENT:
-        return true;
+        return;
     case GUARANTEE_ANSWER_DELIVERED:
     case GUARANTEE_ANSWER_UNDECIDED:
         h->answer = GUARANTEE_ANSWER_NONE;
-        return guarantee_judge(r, h).kind != GUARANTEE_ACCEPTABLE;
+        return;
     }
     panic("take_back_answer: answer %d", (int)h->answer);
 }
@@ -414,15 +415,12 @@ bool guarantee_would_stop(const struct guarantee_requirement *r,
 {
     struct guarantee_attempt under_flag = *attempt;
     struct guarantee_host *hosts = xalloc((attempt->count + 1) * sizeof *hosts);
-    struct guarantee_conclusion conclusion = {.decision = GUARANTEE_DELIVERED};
-    bool is_open = true;
-    for (size_t i = 0; i < attempt->count && is_open; i++) {
+    for (size_t i = 0; i < attempt->count; i++) {
         hosts[i] = attempt->hosts[i];
-        is_open = take_back_answer(r, &hosts[i]);
+        take_back_answer(&hosts[i]);
     }
     under_flag.hosts = hosts;
-    if (is_open)
-        conclusion = guarantee_conclude(r, &under_flag);
+    struct guarantee_conclusion conclusion = guarantee_conclude(r, &under_flag);
     free(hosts);
     if (conclusion.decision == GUARANTEE_STOP)
         *out = conclusion.outcome;

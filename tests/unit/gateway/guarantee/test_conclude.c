@@ -531,6 +531,8 @@ static void tls_that_was_there_before_is_a_downgrade(void **state)
         {ENCRYPT, LOST_NO_TLS, NO_TLS, 0, STOP, true},
         {ENCRYPT, NO_TLS, LOST_NO_TLS, 0, STOP, false},
         {ENCRYPT, DEAD, LOST_NO_TLS, 0, DEFER, true},
+        {ENCRYPT, DEAD, LOST_REFUSED, 0, DEFER, true},
+        {ENCRYPT, DEAD, LOST_FAILED, 0, DEFER, true},
         {ENCRYPT, LOST_NO_TLS, TEMPORARY, 0, DEFER, false},
         {ENCRYPT, LOST_NO_TLS, OWN_FAULT, 0, DEFER, false},
         {ENCRYPT, LOST_NO_TLS, DELIVERED, 0, DONE, false},

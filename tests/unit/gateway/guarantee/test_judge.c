@@ -937,6 +937,17 @@ static void what_is_claimed_as_verified_was_verified(void **state)
     }
 }
 
+/* Nor is a certificate that no TLSA record matches claimed as verified by MTA-STS, where a message
+ * that needs neither went over it. */
+static void dane_that_fails_is_not_made_good_by_the_policy(void **state)
+{
+    (void)state;
+    struct guarantee_host h = host_of(USABLE, IN, T_UP, "hC");
+    struct guarantee_verdict got = guarantee_judge(&requirements[R_TLS_REQUIRED_NO], &h);
+    assert_int_equal(got.kind, OK);
+    assert_int_equal(got.verified, GUARANTEE_VERIFIED_PKIX);
+}
+
 static void starttls_is_said_unless_switched_off_and_unneeded(void **state)
 {
     (void)state;
@@ -1248,6 +1259,7 @@ int main(void)
         cmocka_unit_test(a_tlsa_error_says_what_the_resolver_said),
         cmocka_unit_test(own_faults_are_always_of_subject_three),
         cmocka_unit_test(what_is_claimed_as_verified_was_verified),
+        cmocka_unit_test(dane_that_fails_is_not_made_good_by_the_policy),
         cmocka_unit_test(starttls_is_said_unless_switched_off_and_unneeded),
         cmocka_unit_test(the_stored_exemption_lifts_the_flag_and_nothing_else),
         cmocka_unit_test(policies_have_names_both_ways),
