@@ -180,6 +180,7 @@ static bool read_all(struct reading *r, int argc, char **argv)
     }
     if (r->words < r->out->usage->required)
         return wrong(r, "%s is missing", r->out->usage->words[r->words]);
+    r->out->is_long = r->out->usage->is_long_without_words && r->words == 0;
     return true;
 }
 

@@ -9,6 +9,7 @@ struct arguments {
     const struct usage *usage;
     struct buffer request; /* owned: one line with its newline; may hold a password */
     bool wants_json;       /* --json among the arguments */
+    bool is_long;          /* it may take minutes until the answer begins */
     bool wants_help;       /* --help: nothing else was read */
 };
 

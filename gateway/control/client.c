@@ -18,6 +18,7 @@
 #define ANSWER_MAX ((size_t)4 * 1024 * 1024 * 1024)
 #define ANSWER_PIECE ((size_t)64 * 1024)
 #define FIRST_PATIENCE_S 20 /* for the daemon to take the request, and for its first piece */
+#define LONG_PATIENCE_S 600 /* for the first piece after a million recipients were gone through */
 #define PATIENCE_S 120      /* for the next piece of an answer that has begun */
 /* A daemon that is starting has the lock before it has the socket; another sealpostctl has it for a
  * moment only. */
@@ -71,9 +72,9 @@ static void set_patience(int fd, int option, int seconds)
     setsockopt(fd, SOL_SOCKET, option, &patience, sizeof patience);
 }
 
-static bool receive_all(int fd, struct buffer *answer)
+static bool receive_all(int fd, bool is_long, struct buffer *answer)
 {
-    set_patience(fd, SO_RCVTIMEO, FIRST_PATIENCE_S);
+    set_patience(fd, SO_RCVTIMEO, is_long ? LONG_PATIENCE_S : FIRST_PATIENCE_S);
     for (;;) {
         char *room = buffer_reserve(answer, ANSWER_PIECE);
         if (!room) {
@@ -93,44 +94,45 @@ static bool receive_all(int fd, struct buffer *answer)
     }
 }
 
-static enum asked ask_over(int fd, const char *path, struct slice request, struct buffer *answer,
-                           int *status)
+static enum asked ask_over(int fd, const char *path, const struct arguments *a,
+                           struct buffer *answer, int *status)
 {
     set_patience(fd, SO_SNDTIMEO, FIRST_PATIENCE_S);
     enum asked asked = connect_to(path, fd, status);
     if (asked != ASKED_ANSWERED)
         return asked;
     /* A daemon that refuses us may answer before it has read all. */
-    bool is_sent = send_all(fd, request);
-    if (!receive_all(fd, answer) || (!is_sent && answer->len == 0))
+    bool is_sent = send_all(fd, buffer_slice(&a->request));
+    if (!receive_all(fd, a->is_long, answer) || (!is_sent && answer->len == 0))
         return fail(status, EXIT_TEMPORARY, "no answer from the daemon", path);
     return ASKED_ANSWERED;
 }
 
-static enum asked ask(const char *path, struct slice request, struct buffer *answer, int *status)
+static enum asked ask(const char *path, const struct arguments *a, struct buffer *answer,
+                      int *status)
 {
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (fd < 0)
         return fail(status, EXIT_TEMPORARY, "no socket", path);
-    enum asked asked = ask_over(fd, path, request, answer, status);
+    enum asked asked = ask_over(fd, path, a, answer, status);
     close(fd);
     return asked;
 }
 
 /* The daemon, or the store; while neither can be had, again for a moment. */
-static bool carry_out(const struct control_client *c, struct slice request, struct buffer *answer,
-                      int *status)
+static bool carry_out(const struct control_client *c, const struct arguments *a,
+                      struct buffer *answer, int *status)
 {
     uid_t uid = getuid(); /* before we become run_as */
     char error[512] = "";
     for (int i = 0; i < TRIES; i++) {
-        enum asked asked = ask(c->socket, request, answer, status);
+        enum asked asked = ask(c->socket, a, answer, status);
         if (asked != ASKED_NOBODY)
             return asked == ASKED_ANSWERED;
         bool is_locked;
         struct offline *o = offline_open(c, &is_locked, error, sizeof error);
         if (o) {
-            offline_run(o, request, uid, answer);
+            offline_run(o, buffer_slice(&a->request), uid, answer);
             offline_close(o);
             return true;
         }
@@ -177,7 +179,7 @@ int control_command(const struct control_client *c, int argc, char **argv)
         bool is_word = argc > 0 && strcmp(argv[0], "help") == 0;
         control_usage(is_word ? (argc > 1 ? argv[1] : NULL) : argv[0]);
         status = EXIT_DONE;
-    } else if (is_read && carry_out(c, buffer_slice(&a.request), &answer, &status)) {
+    } else if (is_read && carry_out(c, &a, &answer, &status)) {
         status = print(&a, c->wants_json || a.wants_json, &answer);
     }
     buffer_free(&answer);

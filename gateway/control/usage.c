@@ -111,6 +111,7 @@ const struct usage usages[] = {
         .synopsis = "[ID]",
         .help = "Tries one message, or all that wait, again now.",
         .words = {"id"},
+        .is_long_without_words = true,
     },
     {
         .command = "queue remove",

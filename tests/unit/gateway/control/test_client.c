@@ -187,6 +187,32 @@ static void a_long_answer_may_pause_longer_once_it_has_begun(void **state)
     waitpid(child, NULL, 0);
 }
 
+/* "queue retry" of all goes through the whole queue before it answers. */
+static void work_on_the_whole_queue_is_waited_for_longer(void **state)
+{
+    (void)state;
+    int fd = bind_socket();
+    assert_int_equal(listen(fd, 1), 0);
+    pid_t child = fork();
+    if (child == 0) {
+        const struct timespec pause = {.tv_nsec = 60 * SECOND_MS * 1000000L};
+        char request[256];
+        alarm(10); /* where the parent has given up */
+        for (unsigned i = 0; i < 2; i++) {
+            int client = accept(fd, NULL, NULL);
+            (void)!recv(client, request, sizeof request, 0);
+            nanosleep(&pause, NULL);
+            (void)!send(client, "{\"ok\":true,\"result\":{\"id\":null}}\n", 34, MSG_NOSIGNAL);
+            close(client);
+        }
+        _exit(0);
+    }
+    close(fd);
+    assert_int_equal(stage_run(&stage, "", "queue|retry"), 0);
+    assert_int_equal(stage_run(&stage, "", "queue|retry|0000000000000001"), 75);
+    waitpid(child, NULL, 0);
+}
+
 static void a_store_out_of_reach_is_refused_with_words(void **state)
 {
     (void)state;
@@ -240,6 +266,7 @@ int main(void)
         TEST(a_daemon_that_breaks_off_is_temporary),
         TEST(a_daemon_that_hangs_is_waited_for_a_short_while_only),
         TEST(a_long_answer_may_pause_longer_once_it_has_begun),
+        TEST(work_on_the_whole_queue_is_waited_for_longer),
         TEST(a_store_out_of_reach_is_refused_with_words),
         TEST(root_becomes_the_daemons_user_before_it_touches_the_store),
     };
