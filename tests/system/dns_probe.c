@@ -1,8 +1,10 @@
 /* dns_probe.c - prints what dns_find_mx() and dns_find_host() say, for test_dns.py.
  *
- *   dns_probe [-r RESOLVER]... [-a ANCHOR] [-c CONFIG] [-v 4|6] [-p PORT] mx:DOMAIN|host:NAME ...
+ *   dns_probe [-r RESOLVER]... [-a ANCHOR] [-c CONFIG] [-v 4|6] [-p PORT] [-s SIGNED] [-b BOGUS]
+ *             [-w MS] mx:DOMAIN|host:NAME ...
  *
- * All questions are asked at once, from a loop that is not the resolver's home. One line each, in
+ * -s, -b: names of the self-test; -w: waits so long, that it may end. All questions are asked at
+ * once, from a loop that is not the resolver's home. One line each, in
  * the order given: tab-separated "key=value". Events of the resolver are lines too, on stderr. */
 #include <pthread.h>
 #include <stdio.h>
@@ -31,6 +33,7 @@ struct probe {
     struct dns *dns;
     uint16_t port;
     int ip_version;
+    unsigned wait_ms; /* before the questions */
     int64_t started_ms;
     struct question questions[QUESTIONS_MAX];
     size_t count;
@@ -134,6 +137,7 @@ static void ask_all(void *context)
 static void *run_asker(void *context)
 {
     struct probe *p = context;
+    usleep(p->wait_ms * 1000);
     loop_run(p->asker);
     return NULL;
 }
@@ -153,7 +157,7 @@ static void emit(void *context, enum event_severity severity, const char *event,
 static void usage(void)
 {
     fprintf(stderr, "usage: dns_probe [-r RESOLVER] [-a ANCHOR] [-c CONFIG] [-v 4|6] [-p PORT] "
-                    "mx:DOMAIN|host:NAME ...\n");
+                    "[-s SIGNED] [-b BOGUS] [-w MS] mx:DOMAIN|host:NAME ...\n");
     exit(2);
 }
 
@@ -200,7 +204,7 @@ int main(int argc, char **argv)
                                   .events = &sink};
     char error[300];
     int option;
-    while ((option = getopt(argc, argv, "r:a:c:v:p:")) != -1) {
+    while ((option = getopt(argc, argv, "r:a:c:v:p:s:b:w:")) != -1) {
         if (option == 'r' && options.resolver_count < COUNT_OF(resolvers))
             resolvers[options.resolver_count++] = optarg;
         else if (option == 'a')
@@ -211,6 +215,12 @@ int main(int argc, char **argv)
             probe.ip_version = optarg[0] - '0';
         else if (option == 'p')
             probe.port = (uint16_t)strtoul(optarg, NULL, 10);
+        else if (option == 's')
+            options.self_test_signed = optarg;
+        else if (option == 'b')
+            options.self_test_bogus = optarg;
+        else if (option == 'w')
+            probe.wait_ms = (unsigned)strtoul(optarg, NULL, 10);
         else
             usage();
     }

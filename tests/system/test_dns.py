@@ -220,3 +220,24 @@ def test_a_root_without_a_trust_anchor_is_told_at_start(lab: Lab) -> None:
     assert answers["mx:tls-signed.example"]["security"] == "insecure"
     assert answers["mx:mx-servfail.example"]["status"] == "our-fault"
     assert "no trust anchor for the root" in events
+
+
+@pytest.mark.parametrize("options, is_our_fault", [
+    (("-s", "tls-signed.example", "-b", "mx-bogus.example"), False),
+    (("-s", "mx-expired.example"), True),
+    (("-b", "tls-signed.example"), True),
+    (("-b", "tls.example"), True),
+    # these prove nothing
+    (("-s", "missing.org", "-b", "mx-servfail.example"), False),
+    (("-s", "tls.example"), False),
+], ids=["passed", "signed-is-bogus", "bogus-is-secure", "bogus-is-insecure", "no-answer", "signed-is-not"])
+def test_nobody_is_blamed_while_the_self_test_fails(
+        lab: Lab, options: tuple[str, ...], is_our_fault: bool) -> None:
+    answers, events = probe(lab, "mx:mx-bogus.example", "mx:mx-servfail.example", "mx:tls-signed.example",
+                            options=(*options, "-w", "1500"))
+    blamed = [answers[f"mx:{name}.example"]["status"] for name in ("mx-bogus", "mx-servfail")]
+    assert blamed == (["our-fault", "our-fault"] if is_our_fault else ["bogus", "failed"])
+    assert answers["mx:tls-signed.example"]["status"] == "data"
+    if is_our_fault:
+        assert "self-test: expected a" in answers["mx:mx-bogus.example"]["detail"]
+        assert "state=failing" in events
