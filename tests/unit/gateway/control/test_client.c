@@ -195,6 +195,7 @@ static void work_on_the_whole_queue_is_waited_for_longer(void **state)
     assert_int_equal(listen(fd, 1), 0);
     pid_t child = fork();
     if (child == 0) {
+        static const char answer[] = "{\"ok\":true,\"result\":{\"id\":null}}\n";
         const struct timespec pause = {.tv_nsec = 60 * SECOND_MS * 1000000L};
         char request[256];
         alarm(10); /* where the parent has given up */
@@ -202,7 +203,7 @@ static void work_on_the_whole_queue_is_waited_for_longer(void **state)
             int client = accept(fd, NULL, NULL);
             (void)!recv(client, request, sizeof request, 0);
             nanosleep(&pause, NULL);
-            (void)!send(client, "{\"ok\":true,\"result\":{\"id\":null}}\n", 34, MSG_NOSIGNAL);
+            (void)!send(client, answer, sizeof answer - 1, MSG_NOSIGNAL);
             close(client);
         }
         _exit(0);
