@@ -12,6 +12,15 @@
 #define STS_MX_MAX 1000          /* mx fields of a policy; more is no policy */
 #define STS_MAX_AGE_MAX 31557600 /* seconds, a year (RFC 8461 3.2) */
 
+/* Why no policy was found although the domain announces one, as reports name it (RFC 8460 section
+ * 4.3.2.2). */
+enum sts_failure {
+    STS_FAILURE_NONE,
+    STS_FAILURE_FETCH,   /* sts-policy-fetch-error */
+    STS_FAILURE_INVALID, /* sts-policy-invalid */
+    STS_FAILURE_WEBPKI,  /* sts-webpki-invalid */
+};
+
 enum sts_mode { STS_MODE_NONE, STS_MODE_TESTING, STS_MODE_ENFORCE };
 
 struct sts_policy {

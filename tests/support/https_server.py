@@ -2,7 +2,7 @@
 """An HTTPS server that misbehaves to order, for unit tests: by the path, and with the certificate that SNI names.
 
     https_server.py FOLDER      FOLDER/NAME.pem and .key for each name; "good.test" for those without
-prints three ports: TLS, TLS 1.1 at most, no TLS at all. Ends with its standard input.
+prints three ports: TLS, TLS 1.1 at most, no TLS at all. FOLDER/seen has a byte for each GET. Ends with its standard input.
 """
 
 import http.server
@@ -36,15 +36,22 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         global seen
         seen += 1
-        path = self.path.split("?")[0]
-        if path.startswith("/status/"):
-            self.answer(int(path.rsplit("/", 1)[1]), b"words")
-        elif path.startswith("/file/"):
-            file = folder / path.rsplit("/", 1)[1]
-            if file.exists():
-                self.answer(200, file.read_bytes())
+        (folder / "seen").write_text("x" * seen)
+        self.show(self.path.split("?")[0])
+
+    def show(self, path):
+        """A policy is what HOST.policy holds; "!/path" in it is shown as that path."""
+        policy = folder / f"{self.headers['Host'].split(':')[0]}.policy"
+        if path == "/.well-known/mta-sts.txt" and policy.exists():
+            text = policy.read_bytes()
+            if text.startswith(b"!"):
+                self.show(text[1:].decode())
             else:
-                self.answer(404)
+                self.answer(200, text)
+        elif path.startswith("/.well-known"):
+            self.answer(404)
+        elif path.startswith("/status/"):
+            self.answer(int(path.rsplit("/", 1)[1]), b"words")
         elif path.startswith("/size/"):
             self.answer(200, b"x" * int(path.rsplit("/", 1)[1]))
         else:

@@ -1,0 +1,884 @@
+/* Finding, keeping and refreshing: DNS is a table and the clock stands still, the policy host and
+ * the store are real. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "gateway/sts/fetch.h"
+#include "gateway/sts/sts.h"
+#include "queue/policy.h"
+#include "tests/support/https_server.h"
+#include "tests/support/pki.h"
+#include "tests/support/queue_desk.h"
+
+#define NOW 1800000000
+#define HEAD "version: STSv1\nmax_age: 604800\n"
+#define ENFORCE HEAD "mode: enforce\nmx: mx.one.test\n"
+#define OTHER HEAD "mode: enforce\nmx: other.one.test\n"
+
+static char folder[] = "/tmp/sealpost-test-sts-XXXXXX";
+static char ca_file[64];
+static struct https_server server;
+static struct desk desk;
+
+/* The home loop has a thread of its own; the lock guards the world and the answers got. */
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t bell = PTHREAD_COND_INITIALIZER;
+
+#define LOCKED(statement)                                                                          \
+    do {                                                                                           \
+        pthread_mutex_lock(&lock);                                                                 \
+        statement;                                                                                 \
+        pthread_mutex_unlock(&lock);                                                               \
+    } while (0)
+
+/* What DNS says of every name, and what was asked. */
+struct world {
+    struct loop *loop; /* home */
+    pthread_t thread;
+    int64_t now;
+    enum dns_status txt_status;
+    const char *record;
+    enum dns_status host_status;
+    const char *address;
+    bool is_holding; /* nothing is answered */
+    unsigned txt_asked;
+    unsigned host_asked;
+    unsigned live; /* questions neither answered nor cancelled */
+    struct sts_outside outside;
+    struct sts *sts;
+};
+
+struct asked {
+    struct world *world;
+    void (*txt)(void *asker, const struct dns_txt *txt);
+    void (*host)(void *asker, const struct dns_host *host);
+    void *asker;
+    bool is_cancelled;
+    bool is_held;
+};
+
+static void answer_dns(void *argument)
+{
+    struct asked *a = argument;
+    struct world *w = a->world;
+    if (a->is_cancelled) {
+        free(a);
+        return;
+    }
+    pthread_mutex_lock(&lock);
+    w->live--;
+    if (a->txt) {
+        struct slice text = slice_of(w->record);
+        struct dns_txt txt = {.status = w->txt_status,
+                              .expires_at = w->now + 300,
+                              .count = w->txt_status == DNS_DATA ? 1 : 0,
+                              .texts = &text};
+        if (w->txt_status != DNS_DATA)
+            snprintf(txt.detail, sizeof txt.detail, "TXT did not work");
+        pthread_mutex_unlock(&lock);
+        a->txt(a->asker, &txt);
+    } else {
+        struct net_address address;
+        struct dns_host host = {.status = w->host_status, .addresses = &address};
+        assert_true(net_address_parse(slice_of(w->address), &address));
+        host.address_count = w->host_status == DNS_DATA ? 1 : 0;
+        snprintf(host.detail, sizeof host.detail, "the host did not work");
+        pthread_mutex_unlock(&lock);
+        a->host(a->asker, &host);
+    }
+    free(a);
+}
+
+static struct dns_question *ask(struct world *w, struct asked asked)
+{
+    struct asked *a = xalloc(sizeof *a);
+    *a = asked;
+    a->world = w;
+    LOCKED(a->is_held = w->is_holding; w->live++; w->txt_asked += asked.txt != NULL;
+           w->host_asked += asked.host != NULL);
+    if (!a->is_held)
+        loop_post(w->loop, answer_dns, a);
+    return (struct dns_question *)a;
+}
+
+static struct dns_question *find_txt(void *context, const char *name,
+                                     void (*found)(void *asker, const struct dns_txt *txt),
+                                     void *asker)
+{
+    struct world *w = context;
+    assert_int_equal(strncmp(name, "_mta-sts.", 9), 0);
+    return ask(w, (struct asked){.txt = found, .asker = asker});
+}
+
+static struct dns_question *find_host(void *context, const char *host,
+                                      void (*found)(void *asker, const struct dns_host *host),
+                                      void *asker)
+{
+    struct world *w = context;
+    assert_int_equal(strncmp(host, "mta-sts.", 8), 0);
+    return ask(w, (struct asked){.host = found, .asker = asker});
+}
+
+static void cancel(void *context, struct dns_question *question)
+{
+    struct world *w = context;
+    struct asked *a = (struct asked *)question;
+    LOCKED(w->live--);
+    a->is_cancelled = true;
+    if (a->is_held)
+        free(a);
+}
+
+static int64_t now(void *context)
+{
+    struct world *w = context;
+    int64_t at;
+    LOCKED(at = w->now);
+    return at;
+}
+
+static uint32_t middle(void *context)
+{
+    (void)context;
+    return 10; /* of 0 to 20 */
+}
+
+static void write_policy(const char *host, const char *text)
+{
+    char path[256];
+    snprintf(path, sizeof path, "%s/%s.policy", folder, host);
+    FILE *f = fopen(path, "w");
+    assert_non_null(f);
+    assert_true(fputs(text, f) >= 0);
+    assert_int_equal(fclose(f), 0);
+}
+
+static unsigned requests(void)
+{
+    char path[256];
+    struct stat st;
+    snprintf(path, sizeof path, "%s/seen", folder);
+    return stat(path, &st) == 0 ? (unsigned)st.st_size : 0;
+}
+
+static void start_sts(struct world *w, const char *blocked)
+{
+    struct net_network network;
+    struct sts_options o = {.queue = desk.q,
+                            .ca_file = ca_file,
+                            .blocked = &network,
+                            .blocked_count = blocked ? 1 : 0,
+                            .outside = &w->outside};
+    if (blocked)
+        assert_true(net_network_parse(slice_of(blocked), &network));
+    w->sts = sts_new(w->loop, &o);
+}
+
+static void *run_home(void *context)
+{
+    struct world *w = context;
+    loop_run(w->loop);
+    return NULL;
+}
+
+static void open_world(struct world *w)
+{
+    *w = (struct world){
+        .loop = loop_new(), .now = NOW, .record = "v=STSv1; id=1;", .address = "127.0.0.1"};
+    w->outside = (struct sts_outside){.find_txt = find_txt,
+                                      .find_host = find_host,
+                                      .cancel = cancel,
+                                      .now = now,
+                                      .random = middle,
+                                      .context = w,
+                                      .port = server.port};
+    desk_open(&desk, (uint64_t)64 << 20);
+    write_policy("mta-sts.one.test", ENFORCE);
+    start_sts(w, NULL);
+    assert_int_equal(pthread_create(&w->thread, NULL, run_home, w), 0);
+}
+
+static void stop_all(void *context)
+{
+    struct world *w = context;
+    sts_free(w->sts);
+    loop_stop(w->loop);
+}
+
+static void close_world(struct world *w)
+{
+    loop_post(w->loop, stop_all, w);
+    pthread_join(w->thread, NULL);
+    assert_int_equal(w->live, 0);
+    loop_free(w->loop);
+    desk_close(&desk);
+}
+
+struct got {
+    unsigned count;
+    enum sts_status status;
+    enum sts_mode mode;
+    enum sts_failure failure;
+    char id[STS_ID_SIZE];
+    char mx[DOMAIN_SIZE];
+    int64_t fetched_at, expires_at;
+    char detail[400];
+};
+
+static void found(void *context, const struct sts_answer *answer)
+{
+    struct got *g = context;
+    pthread_mutex_lock(&lock);
+    g->count++;
+    g->status = answer->status;
+    g->failure = answer->failure;
+    snprintf(g->detail, sizeof g->detail, "%s", answer->detail);
+    if (answer->policy) {
+        g->mode = answer->policy->mode;
+        g->fetched_at = answer->policy->fetched_at;
+        g->expires_at = answer->policy->expires_at;
+        memcpy(g->id, answer->policy->id, sizeof g->id);
+        if (answer->policy->mx_count > 0)
+            memcpy(g->mx, answer->policy->mx[0], sizeof g->mx);
+    }
+    pthread_cond_broadcast(&bell);
+    pthread_mutex_unlock(&lock);
+}
+
+/* Ten seconds without it end the test. */
+static void wait_until_in(bool (*is_so)(const void *of), const void *of, int line)
+{
+    for (unsigned rounds = 0; rounds < 2000; rounds++) {
+        bool is_over;
+        LOCKED(is_over = is_so(of));
+        if (is_over)
+            return;
+        usleep(5000);
+    }
+    fail_msg("line %d: it does not come", line);
+}
+#define wait_until(is_so, of) wait_until_in(is_so, of, __LINE__)
+
+static bool has_answer(const void *of)
+{
+    const struct got *g = of;
+    return g->count > 0;
+}
+
+static bool is_idle(const void *of)
+{
+    const struct world *w = of;
+    return w->live == 0;
+}
+
+/* As many looks as there are together. */
+static bool is_full(const void *of)
+{
+    const struct world *w = of;
+    return w->live == 32;
+}
+
+static void free_sts(void *sts)
+{
+    sts_free(sts);
+}
+
+static void cancel_question(void *question)
+{
+    sts_cancel(question);
+}
+
+static struct got find_how(struct world *w, const char *domain, enum sts_how how)
+{
+    struct got g = {0};
+    struct got copy;
+    assert_non_null(sts_find(w->sts, w->loop, domain, how, found, &g));
+    wait_until(has_answer, &g);
+    LOCKED(copy = g);
+    assert_int_equal(copy.count, 1);
+    return copy;
+}
+
+static struct got find(struct world *w, const char *domain)
+{
+    return find_how(w, domain, STS_CACHED_FIRST);
+}
+
+static struct got refetch(struct world *w, const char *domain)
+{
+    return find_how(w, domain, STS_REFETCH);
+}
+
+static void wait_for_id(const char *domain, const char *id)
+{
+    for (unsigned rounds = 0; rounds < 2000; rounds++, usleep(5000)) {
+        struct queue_policy p;
+        if (queue_policy_find(desk.q, domain, &p) != 0)
+            continue;
+        bool is_it = strcmp(p.id, id) == 0;
+        queue_policy_clear(&p);
+        if (is_it)
+            return;
+    }
+    fail_msg("%s: no policy with id %s in the store", domain, id);
+}
+
+static unsigned count_of(struct world *w, const unsigned *counter)
+{
+    unsigned count;
+    (void)w;
+    LOCKED(count = *counter);
+    return count;
+}
+
+static void the_policy_is_found_and_kept(void **state)
+{
+    (void)state;
+    struct world w;
+    open_world(&w);
+    unsigned before = requests();
+    struct got g = find(&w, "One.Test.");
+    assert_int_equal(g.status, STS_POLICY);
+    assert_int_equal(g.mode, STS_MODE_ENFORCE);
+    assert_string_equal(g.mx, "mx.one.test");
+    assert_string_equal(g.id, "1");
+    assert_int_equal(g.fetched_at, NOW);
+    assert_int_equal(g.expires_at, NOW + 604800);
+    for (unsigned i = 0; i < 3; i++)
+        assert_int_equal(find(&w, "one.test").status, STS_POLICY);
+    assert_int_equal(requests(), before + 1);
+    assert_int_equal(count_of(&w, &w.txt_asked), 1);
+    wait_for_id("one.test", "1");
+    close_world(&w);
+}
+
+static void it_outlives_a_restart(void **state)
+{
+    (void)state;
+    struct world w;
+    open_world(&w);
+    assert_int_equal(find(&w, "one.test").status, STS_POLICY);
+    wait_for_id("one.test", "1");
+    struct sts *old = w.sts;
+    start_sts(&w, NULL);
+    struct got g = find(&w, "one.test");
+    assert_int_equal(g.status, STS_POLICY);
+    assert_string_equal(g.mx, "mx.one.test");
+    assert_string_equal(g.id, "1");
+    assert_int_equal(g.expires_at, NOW + 604800);
+    assert_int_equal(count_of(&w, &w.txt_asked), 1);
+    loop_post(w.loop, free_sts, old);
+    close_world(&w);
+}
+
+static void who_asks_together_shares_one_look(void **state)
+{
+    (void)state;
+    struct world w;
+    struct got g[20] = {0};
+    open_world(&w);
+    unsigned before = requests();
+    for (unsigned i = 0; i < 20; i++)
+        assert_non_null(sts_find(w.sts, w.loop, "one.test",
+                                 i % 4 == 3 ? STS_REFETCH : STS_CACHED_FIRST, found, &g[i]));
+    for (unsigned i = 0; i < 20; i++) {
+        wait_until(has_answer, &g[i]);
+        assert_int_equal(g[i].status, STS_POLICY);
+    }
+    assert_int_equal(requests(), before + 1);
+    assert_int_equal(count_of(&w, &w.txt_asked), 1);
+    close_world(&w);
+}
+
+/* What a look may meet; asked with nothing cached, and again with a policy in force. */
+struct look_case {
+    const char *claim;
+    enum dns_status txt;
+    const char *record;
+    enum dns_status host;
+    const char *domain; /* "one.test" unless said */
+    const char *served;
+    enum sts_status want;
+    enum sts_failure failure;
+    const char *detail;
+};
+
+#define GOOD "v=STSv1; id=2;"
+static const struct look_case looks[] = {
+    {"no_record", DNS_NXDOMAIN, GOOD, DNS_DATA, NULL, OTHER, STS_NONE, STS_FAILURE_NONE, ""},
+    {"no_text", DNS_NODATA, GOOD, DNS_DATA, NULL, OTHER, STS_NONE, STS_FAILURE_NONE, ""},
+    {"texts_of_others", DNS_DATA, "v=spf1", DNS_DATA, NULL, OTHER, STS_NONE, STS_FAILURE_NONE, ""},
+    {"a_malformed_record", DNS_DATA, "v=STSv1; id=;", DNS_DATA, NULL, OTHER, STS_NONE,
+     STS_FAILURE_INVALID, "malformed MTA-STS TXT record at _mta-sts.one.test"},
+    {"a_failed_txt_look_up", DNS_FAILED, GOOD, DNS_DATA, NULL, OTHER, STS_UNKNOWN,
+     STS_FAILURE_FETCH, "TXT did not work"},
+    {"a_bogus_txt_record", DNS_BOGUS, GOOD, DNS_DATA, NULL, OTHER, STS_UNKNOWN, STS_FAILURE_FETCH,
+     "TXT did not work"},
+    {"our_resolver_at_the_txt_record", DNS_OUR_FAULT, GOOD, DNS_DATA, NULL, OTHER, STS_OUR_FAULT,
+     STS_FAILURE_NONE, "TXT did not work"},
+    {"no_policy_host", DNS_DATA, GOOD, DNS_NXDOMAIN, NULL, OTHER, STS_NONE, STS_FAILURE_FETCH,
+     "mta-sts.one.test has no address"},
+    {"a_policy_host_without_address", DNS_DATA, GOOD, DNS_NODATA, NULL, OTHER, STS_NONE,
+     STS_FAILURE_FETCH, "mta-sts.one.test has no address"},
+    {"a_failed_look_up_of_the_policy_host", DNS_DATA, GOOD, DNS_FAILED, NULL, OTHER, STS_UNKNOWN,
+     STS_FAILURE_FETCH, "the host did not work"},
+    {"a_bogus_policy_host", DNS_DATA, GOOD, DNS_BOGUS, NULL, OTHER, STS_UNKNOWN, STS_FAILURE_FETCH,
+     "the host did not work"},
+    {"our_resolver_at_the_policy_host", DNS_DATA, GOOD, DNS_OUR_FAULT, NULL, OTHER, STS_OUR_FAULT,
+     STS_FAILURE_NONE, "the host did not work"},
+    {"not_found", DNS_DATA, GOOD, DNS_DATA, NULL, "!/status/404", STS_NONE, STS_FAILURE_FETCH,
+     "mta-sts.one.test answered with status 404"},
+    {"a_success_that_is_not_200", DNS_DATA, GOOD, DNS_DATA, NULL, "!/status/203", STS_NONE,
+     STS_FAILURE_FETCH, "mta-sts.one.test answered with status 203"},
+    {"a_server_error", DNS_DATA, GOOD, DNS_DATA, NULL, "!/status/503", STS_UNKNOWN,
+     STS_FAILURE_FETCH, "mta-sts.one.test answered with status 503"},
+    {"a_redirect", DNS_DATA, GOOD, DNS_DATA, NULL, "!/redirect", STS_NONE, STS_FAILURE_FETCH,
+     "mta-sts.one.test answered with status 301"},
+    {"another_type", DNS_DATA, GOOD, DNS_DATA, NULL, "!/html", STS_NONE, STS_FAILURE_INVALID,
+     "the policy of mta-sts.one.test is not text/plain"},
+    {"no_type", DNS_DATA, GOOD, DNS_DATA, NULL, "!/no-type", STS_NONE, STS_FAILURE_INVALID,
+     "the policy of mta-sts.one.test is not text/plain"},
+    {"an_invalid_policy", DNS_DATA, GOOD, DNS_DATA, NULL, HEAD "mode: enforce\n", STS_NONE,
+     STS_FAILURE_INVALID, "the policy of mta-sts.one.test is invalid: no mx"},
+    {"too_large_a_policy", DNS_DATA, GOOD, DNS_DATA, NULL, "!/size/65537", STS_NONE,
+     STS_FAILURE_INVALID, "https://mta-sts.one.test: the answer is too large"},
+    {"a_policy_that_is_cut_off", DNS_DATA, GOOD, DNS_DATA, NULL, "!/cut", STS_UNKNOWN,
+     STS_FAILURE_FETCH, NULL},
+    {"a_certificate_of_another", DNS_DATA, GOOD, DNS_DATA, "foreign.test", OTHER, STS_NONE,
+     STS_FAILURE_WEBPKI, NULL},
+};
+
+static void set_look(struct world *w, const struct look_case *c)
+{
+    const char *domain = c->domain ? c->domain : "one.test";
+    char host[128];
+    snprintf(host, sizeof host, "mta-sts.%s", domain);
+    LOCKED(w->txt_status = c->txt; w->record = c->record; w->host_status = c->host);
+    write_policy(host, c->served);
+}
+
+static void without_a_policy(void **state)
+{
+    const struct look_case *c = *state;
+    struct world w;
+    open_world(&w);
+    set_look(&w, c);
+    struct got g = find(&w, c->domain ? c->domain : "one.test");
+    assert_int_equal(g.status, c->want);
+    assert_int_equal(g.failure, c->failure);
+    if (c->detail)
+        assert_string_equal(g.detail, c->detail);
+    close_world(&w);
+}
+
+static void with_a_policy_in_force(void **state)
+{
+    const struct look_case *c = *state;
+    struct world w;
+    open_world(&w);
+    if (!c->domain) {
+        assert_int_equal(find(&w, "one.test").status, STS_POLICY);
+        set_look(&w, c);
+        LOCKED(w.now += 86400 * 6);
+        struct got g = refetch(&w, "one.test");
+        assert_int_equal(g.status, STS_POLICY);
+        assert_string_equal(g.mx, "mx.one.test");
+        assert_string_equal(g.id, "1");
+        wait_for_id("one.test", "1");
+        /* When it ends, the look counts. */
+        LOCKED(w.now = NOW + 604800);
+        assert_int_equal(find(&w, "one.test").status, c->want);
+    }
+    close_world(&w);
+}
+
+static void a_new_id_brings_the_new_policy_behind_the_answer(void **state)
+{
+    (void)state;
+    struct world w;
+    open_world(&w);
+    assert_int_equal(find(&w, "one.test").status, STS_POLICY);
+    write_policy("mta-sts.one.test", OTHER);
+    LOCKED(w.record = "v=STSv1; id=2"; w.now += 3599);
+    assert_string_equal(find(&w, "one.test").id, "1");
+    assert_int_equal(count_of(&w, &w.txt_asked), 1);
+    LOCKED(w.now += 1);
+    assert_string_equal(find(&w, "one.test").id, "1");
+    wait_for_id("one.test", "2");
+    struct got g = find(&w, "one.test");
+    assert_string_equal(g.id, "2");
+    assert_string_equal(g.mx, "other.one.test");
+    assert_int_equal(g.expires_at, NOW + 3600 + 604800);
+    close_world(&w);
+}
+
+static void the_id_that_is_known_asks_for_no_policy(void **state)
+{
+    (void)state;
+    struct world w;
+    open_world(&w);
+    assert_int_equal(find(&w, "one.test").status, STS_POLICY);
+    unsigned before = requests();
+    LOCKED(w.now += 3600);
+    assert_int_equal(find(&w, "one.test").status, STS_POLICY);
+    wait_until(is_idle, &w);
+    assert_int_equal(find(&w, "one.test").status, STS_POLICY);
+    assert_int_equal(count_of(&w, &w.txt_asked), 2);
+    assert_int_equal(count_of(&w, &w.host_asked), 1);
+    assert_int_equal(requests(), before);
+    close_world(&w);
+}
+
+static void refetching_takes_the_policy_though_the_id_is_known_once_a_minute(void **state)
+{
+    (void)state;
+    struct world w;
+    open_world(&w);
+    assert_int_equal(find(&w, "one.test").status, STS_POLICY);
+    write_policy("mta-sts.one.test", OTHER);
+    assert_string_equal(refetch(&w, "one.test").mx, "other.one.test");
+    write_policy("mta-sts.one.test", ENFORCE);
+    LOCKED(w.now += 59);
+    assert_string_equal(refetch(&w, "one.test").mx, "other.one.test");
+    LOCKED(w.now += 1);
+    assert_string_equal(refetch(&w, "one.test").mx, "mx.one.test");
+    assert_int_equal(count_of(&w, &w.txt_asked), 3);
+    close_world(&w);
+}
+
+static void a_policy_of_mode_none_takes_the_place_of_an_enforced_one(void **state)
+{
+    (void)state;
+    struct world w;
+    open_world(&w);
+    assert_int_equal(find(&w, "one.test").mode, STS_MODE_ENFORCE);
+    write_policy("mta-sts.one.test", HEAD "mode: none\n");
+    LOCKED(w.record = "v=STSv1; id=3");
+    struct got g = refetch(&w, "one.test");
+    assert_int_equal(g.status, STS_POLICY);
+    assert_int_equal(g.mode, STS_MODE_NONE);
+    wait_for_id("one.test", "3");
+    close_world(&w);
+}
+
+static void a_policy_is_refreshed_ahead_of_its_end_though_nobody_asks(void **state)
+{
+    (void)state;
+    struct world w;
+    open_world(&w);
+    assert_int_equal(find(&w, "one.test").status, STS_POLICY);
+    wait_for_id("one.test", "1");
+    struct queue_policy p;
+    assert_int_equal(queue_policy_find(desk.q, "one.test", &p), 0);
+    assert_int_equal(p.refresh_at, NOW + 86400); /* the middle of 40 to 60 % of two days */
+    assert_int_equal(p.checked_at, NOW);
+    queue_policy_clear(&p);
+    LOCKED(w.now += 86400; w.record = "v=STSv1; id=4");
+    /* The sweep comes a second after the start. */
+    wait_for_id("one.test", "4");
+    close_world(&w);
+}
+
+static void a_refresh_that_fails_is_tried_again_ever_more_rarely(void **state)
+{
+    (void)state;
+    struct world w;
+    open_world(&w);
+    assert_int_equal(find(&w, "one.test").status, STS_POLICY);
+    LOCKED(w.now += 86400; w.txt_status = DNS_FAILED);
+    assert_int_equal(find(&w, "one.test").status, STS_POLICY);
+    wait_until(is_idle, &w);
+    unsigned asked = count_of(&w, &w.txt_asked);
+    LOCKED(w.now += 299);
+    assert_int_equal(find(&w, "one.test").status, STS_POLICY);
+    wait_until(is_idle, &w);
+    assert_int_equal(count_of(&w, &w.txt_asked), asked);
+    LOCKED(w.now += 1);
+    assert_int_equal(find(&w, "one.test").status, STS_POLICY);
+    wait_until(is_idle, &w);
+    (void)find(&w, "one.test");
+    assert_int_equal(count_of(&w, &w.txt_asked), asked + 1);
+    LOCKED(w.now += 599);
+    (void)find(&w, "one.test");
+    (void)find(&w, "one.test");
+    assert_int_equal(count_of(&w, &w.txt_asked), asked + 1);
+    close_world(&w);
+}
+
+/* How long an answer without policy is believed, by what it was. */
+static void absence_is_believed_for_some_time(void **state)
+{
+    (void)state;
+    static const struct {
+        enum dns_status txt;
+        const char *served;
+        int64_t seconds; /* 0: not at all */
+    } cases[] = {
+        {DNS_NXDOMAIN, ENFORCE, 300}, /* the TTL of the table */
+        {DNS_DATA, "!/status/404", 300}, {DNS_DATA, "!/status/500", 60},
+        {DNS_FAILED, ENFORCE, 60},       {DNS_OUR_FAULT, ENFORCE, 0},
+    };
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        struct world w;
+        open_world(&w);
+        LOCKED(w.txt_status = cases[i].txt);
+        write_policy("mta-sts.one.test", cases[i].served);
+        enum sts_status first = find(&w, "one.test").status;
+        assert_int_not_equal(first, STS_POLICY);
+        LOCKED(w.txt_status = DNS_DATA; w.now += cases[i].seconds - (cases[i].seconds > 0));
+        write_policy("mta-sts.one.test", ENFORCE);
+        if (cases[i].seconds > 0) {
+            assert_int_equal(find(&w, "one.test").status, first);
+            LOCKED(w.now += 1);
+        }
+        assert_int_equal(find(&w, "one.test").status, STS_POLICY);
+        close_world(&w);
+    }
+}
+
+static void a_policy_host_in_a_blocked_network_is_not_asked(void **state)
+{
+    (void)state;
+    struct world w;
+    open_world(&w);
+    unsigned before = requests();
+    struct sts *open = w.sts;
+    start_sts(&w, "127.0.0.0/8");
+    struct got g = find(&w, "one.test");
+    assert_int_equal(g.status, STS_NONE);
+    assert_string_equal(g.detail, "every address of mta-sts.one.test is in a blocked network");
+    assert_int_equal(requests(), before);
+    loop_post(w.loop, free_sts, open);
+    close_world(&w);
+}
+
+static void a_max_age_of_0_is_an_answer_and_no_more(void **state)
+{
+    (void)state;
+    struct world w;
+    open_world(&w);
+    write_policy("mta-sts.one.test", "version: STSv1\nmode: enforce\nmx: a\nmax_age: 0\n");
+    assert_int_equal(find(&w, "one.test").status, STS_POLICY);
+    LOCKED(w.txt_status = DNS_NXDOMAIN);
+    assert_int_equal(find(&w, "one.test").status, STS_NONE);
+    close_world(&w);
+}
+
+static void what_cannot_have_a_record_has_no_policy(void **state)
+{
+    (void)state;
+    struct world w;
+    char name[DOMAIN_SIZE + 20];
+    open_world(&w);
+    memset(name, 'a', sizeof name);
+    for (size_t i = 60; i < sizeof name; i += 60)
+        name[i] = '.';
+    name[245] = '\0';
+    assert_int_equal(find(&w, name).status, STS_NONE);
+    assert_int_equal(find(&w, "").status, STS_NONE);
+    memset(name + 245, 'b', 20);
+    name[sizeof name - 1] = '\0';
+    assert_int_equal(find(&w, name).status, STS_NONE);
+    assert_int_equal(count_of(&w, &w.txt_asked), 0);
+    name[244] = '\0';
+    LOCKED(w.txt_status = DNS_NXDOMAIN);
+    assert_int_equal(find(&w, name).status, STS_NONE);
+    assert_int_equal(count_of(&w, &w.txt_asked), 1);
+    close_world(&w);
+}
+
+static void what_is_forgotten_is_fetched_anew(void **state)
+{
+    (void)state;
+    struct world w;
+    open_world(&w);
+    assert_int_equal(find(&w, "one.test").status, STS_POLICY);
+    wait_for_id("one.test", "1");
+    LOCKED(w.record = "v=STSv1; id=5");
+    sts_forget(w.sts, "One.test");
+    assert_string_equal(find(&w, "one.test").id, "5");
+    LOCKED(w.txt_status = DNS_NXDOMAIN);
+    sts_forget(w.sts, "one.test");
+    assert_int_equal(find(&w, "one.test").status, STS_NONE);
+    LOCKED(w.txt_status = DNS_DATA);
+    sts_forget(w.sts, "one.test");
+    assert_int_equal(find(&w, "one.test").status, STS_POLICY);
+    close_world(&w);
+}
+
+static void a_cancelled_question_is_never_answered(void **state)
+{
+    (void)state;
+    struct world w;
+    struct got g[2] = {0};
+    open_world(&w);
+    struct sts_question *q = sts_find(w.sts, w.loop, "one.test", STS_CACHED_FIRST, found, &g[0]);
+    assert_non_null(sts_find(w.sts, w.loop, "one.test", STS_CACHED_FIRST, found, &g[1]));
+    loop_post(w.loop, cancel_question, q);
+    wait_until(has_answer, &g[1]);
+    assert_int_equal(find(&w, "one.test").status, STS_POLICY);
+    assert_int_equal(g[0].count, 0);
+    close_world(&w);
+}
+
+static void freeing_tells_those_who_wait_that_it_is_our_fault(void **state)
+{
+    (void)state;
+    struct world w;
+    struct got g[60] = {0};
+    open_world(&w);
+    LOCKED(w.is_holding = true);
+    /* More domains than are looked at together. */
+    for (unsigned i = 0; i < 60; i++) {
+        char domain[32];
+        snprintf(domain, sizeof domain, "d%u.test", i);
+        assert_non_null(sts_find(w.sts, w.loop, domain, STS_CACHED_FIRST, found, &g[i]));
+    }
+    wait_until(is_full, &w);
+    close_world(&w);
+    for (unsigned i = 0; i < 60; i++) {
+        assert_int_equal(g[i].count, 1);
+        assert_int_equal(g[i].status, STS_OUR_FAULT);
+    }
+    assert_int_equal(w.txt_asked, 32);
+}
+
+/* Askers on loops of their own, some of whom change their mind. */
+struct asker {
+    struct world *world;
+    struct loop *loop;
+    struct loop_timer *timer;
+    struct sts_question *questions[40];
+    struct got got[40];
+};
+
+static void asker_changes_its_mind(void *context)
+{
+    struct asker *a = context;
+    for (unsigned i = 1; i < COUNT_OF(a->questions); i += 2) {
+        if (a->got[i].count == 0)
+            sts_cancel(a->questions[i]);
+    }
+    loop_timer_free(a->timer);
+}
+
+static void asker_asks(void *context)
+{
+    struct asker *a = context;
+    for (unsigned i = 0; i < COUNT_OF(a->questions); i++) {
+        char domain[32];
+        snprintf(domain, sizeof domain, "%s.test", i % 3 == 0 ? "one" : i % 3 == 1 ? "two" : "x");
+        a->questions[i] = sts_find(a->world->sts, a->loop, domain,
+                                   i % 5 == 0 ? STS_REFETCH : STS_CACHED_FIRST, found, &a->got[i]);
+    }
+    a->timer = loop_timer_new(a->loop, asker_changes_its_mind, a);
+    loop_timer_start(a->timer, 5);
+}
+
+static void *run_asker(void *context)
+{
+    struct asker *a = context;
+    loop_run(a->loop);
+    return NULL;
+}
+
+static void many_loops_may_ask_and_cancel(void **state)
+{
+    (void)state;
+    struct world w;
+    static struct asker askers[3];
+    pthread_t threads[3];
+    open_world(&w);
+    for (unsigned i = 0; i < 3; i++) {
+        askers[i] = (struct asker){.world = &w, .loop = loop_new()};
+        loop_post(askers[i].loop, asker_asks, &askers[i]);
+        assert_int_equal(pthread_create(&threads[i], NULL, run_asker, &askers[i]), 0);
+    }
+    for (unsigned i = 0; i < 3; i++) {
+        for (unsigned n = 0; n < COUNT_OF(askers[i].got); n += 2)
+            wait_until(has_answer, &askers[i].got[n]);
+    }
+    close_world(&w);
+    for (unsigned i = 0; i < 3; i++) {
+        loop_stop(askers[i].loop);
+        pthread_join(threads[i], NULL);
+        loop_free(askers[i].loop);
+    }
+}
+
+static int begin(void **state)
+{
+    (void)state;
+    char certificate[128];
+    char key[128];
+    struct pki_identity ca =
+        pki_make(&(struct pki_options){.common_name = "CA", .is_ca = true}, NULL);
+    struct pki_identity good = pki_make(
+        &(struct pki_options){.common_name = "x", .alt_names = "DNS:*.one.test, DNS:*.two.test"},
+        &ca);
+    assert_non_null(mkdtemp(folder));
+    snprintf(ca_file, sizeof ca_file, "%s/ca", folder);
+    snprintf(key, sizeof key, "%s/ca-key", folder);
+    pki_write(&ca, NULL, ca_file, key);
+    snprintf(certificate, sizeof certificate, "%s/good.test.pem", folder);
+    snprintf(key, sizeof key, "%s/good.test.key", folder);
+    pki_write(&good, NULL, certificate, key);
+    pki_free(&good);
+    pki_free(&ca);
+    write_policy("mta-sts.two.test", ENFORCE);
+    https_server_start(&server, folder);
+    return 0;
+}
+
+static int end(void **state)
+{
+    (void)state;
+    char command[128];
+    https_server_stop(&server);
+    snprintf(command, sizeof command, "rm -r '%s'", folder);
+    return system(command);
+}
+
+int main(void)
+{
+    static struct look_case copies[COUNT_OF(looks)];
+    static char claims[COUNT_OF(looks)][100];
+    struct CMUnitTest tests[2 * COUNT_OF(looks) + 17] = {
+        cmocka_unit_test(the_policy_is_found_and_kept),
+        cmocka_unit_test(it_outlives_a_restart),
+        cmocka_unit_test(who_asks_together_shares_one_look),
+        cmocka_unit_test(a_new_id_brings_the_new_policy_behind_the_answer),
+        cmocka_unit_test(the_id_that_is_known_asks_for_no_policy),
+        cmocka_unit_test(refetching_takes_the_policy_though_the_id_is_known_once_a_minute),
+        cmocka_unit_test(a_policy_of_mode_none_takes_the_place_of_an_enforced_one),
+        cmocka_unit_test(a_policy_is_refreshed_ahead_of_its_end_though_nobody_asks),
+        cmocka_unit_test(a_refresh_that_fails_is_tried_again_ever_more_rarely),
+        cmocka_unit_test(absence_is_believed_for_some_time),
+        cmocka_unit_test(a_policy_host_in_a_blocked_network_is_not_asked),
+        cmocka_unit_test(a_max_age_of_0_is_an_answer_and_no_more),
+        cmocka_unit_test(what_cannot_have_a_record_has_no_policy),
+        cmocka_unit_test(what_is_forgotten_is_fetched_anew),
+        cmocka_unit_test(a_cancelled_question_is_never_answered),
+        cmocka_unit_test(freeing_tells_those_who_wait_that_it_is_our_fault),
+        cmocka_unit_test(many_loops_may_ask_and_cancel),
+    };
+    struct CMUnitTest *next = &tests[17];
+    for (size_t i = 0; i < COUNT_OF(looks); i++) {
+        copies[i] = looks[i];
+        snprintf(claims[i], sizeof claims[i], "%s_leaves_the_policy_in_force", looks[i].claim);
+        *next++ = (struct CMUnitTest){looks[i].claim, without_a_policy, NULL, NULL, &copies[i]};
+        *next++ = (struct CMUnitTest){claims[i], with_a_policy_in_force, NULL, NULL, &copies[i]};
+    }
+    return cmocka_run_group_tests(tests, begin, end);
+}
