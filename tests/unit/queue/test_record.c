@@ -280,6 +280,8 @@ static void numbers_out_of_range_are_refused(void **state)
     record_put_tlsrpt_failure(&b, &failure);
     assert_false(get_tlsrpt_failure(buffer_slice(&b)));
     buffer_free(&b);
+    /* A made-up count allocates nothing. */
+    assert_false(get_exceptions(SLICE("\1\xff\xff\xff\xff")));
 }
 
 static void another_version_is_refused(void **state)

@@ -182,6 +182,7 @@ static void failures_of_too_many_kinds_count_in_the_totals_alone(void **state)
     size_t failures = reading.failures;
     read_all("one.example", TODAY, 1000);
     assert_int_equal(reading.failures, failures);
+    assert_true(1000 - reading.max - failures > 1);
     assert_in_range(1000 - reading.max, QUEUE_TLSRPT_ENTRIES, QUEUE_TLSRPT_ENTRIES);
     assert_string_equal(desk.last_event, "learning-dropped");
     /* Another day is another matter. */
@@ -285,12 +286,19 @@ static void damage_costs_no_more_than_what_is_damaged(void **state)
            front);
     memset(key + front, 0, 8);
     count(results, 2);
-    /* A policy's record that cannot be read, its failure, and a failure without a policy. */
+    struct buffer sound;
+    buffer_init(&sound, 4096);
+    record_put_tlsrpt_failure(&sound, &results[0].failure);
+    /* A policy that cannot be read with its failure, a failure without a policy, and one that
+     * cannot be read. */
     desk_put(&desk, TABLE_TLSRPT, (struct slice){key, front + 8}, SLICE("\1damaged"));
     memset(key + front + 8, 7, 8);
-    desk_put(&desk, TABLE_TLSRPT, (struct slice){key, front + 16}, SLICE("\1damaged"));
+    desk_put(&desk, TABLE_TLSRPT, (struct slice){key, front + 16}, buffer_slice(&sound));
     memset(key + front, 0xff, 8);
+    desk_put(&desk, TABLE_TLSRPT, (struct slice){key, front + 16}, buffer_slice(&sound));
+    memset(key + front + 8, 8, 8);
     desk_put(&desk, TABLE_TLSRPT, (struct slice){key, front + 16}, SLICE("\1damaged"));
+    buffer_free(&sound);
     assert_string_equal(read_all("b.example", TODAY, 9), "sts 28 24 1/1; " EXPIRED("mx1") "1; ");
     assert_int_equal(removed("b.example", TODAY), 0);
     assert_string_equal(due(TODAY + 9, 9), "");
