@@ -50,7 +50,6 @@ class Site:
     certificate: Certificate
     answer: Answer | list[Answer] = field(default_factory=Answer)
     paths: tuple[str, ...] | None = ("/.well-known/mta-sts.txt",)  # other paths get 404; None: every path
-    versions: tuple[ssl.TLSVersion, ssl.TLSVersion] | None = None
     handshake: str = ""  # "reset", "close" or "silence" instead of a handshake
     served: int = 0
 
@@ -215,9 +214,6 @@ def _context_of(site: Site) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(site.certificate.chain_file, site.certificate.key_file)
     context.set_alpn_protocols(["http/1.1"])
-    if site.versions:
-        context.set_ciphers("ALL:@SECLEVEL=0")
-        context.minimum_version, context.maximum_version = site.versions
     return context
 
 
