@@ -109,6 +109,7 @@ static int do_find_account(void *context, const struct address *name, struct que
         strncpy(out->aliases[0], "al@example.org", ADDRESS_SIZE - 1);
         out->alias_count = 1;
         out->has_flag = true;
+        out->is_dry_run = f->is_dry_run;
         out->is_locked = true;
         out->level = LEVEL_ENCRYPT;
         out->hold_back_ms = 30000;

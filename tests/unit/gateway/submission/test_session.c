@@ -742,6 +742,50 @@ static void mail_is_not_taken_while_the_forwards_can_not_be_read(void **state)
     }
 }
 
+/* Bob's flag is the default one. */
+static void an_exception_of_the_administrator_lifts_the_flag(void **state)
+{
+    (void)state;
+    for (int has = -EIO; has <= 1; has = has < 0 ? 0 : has + 1) {
+        struct fake_session f;
+        fake_session_init(&f);
+        f.has_exception = has;
+        f.settings->default_level = LEVEL_ENCRYPT;
+        begin(&f, FROM_TLS);
+        fake_session_say(&f, SLICE(AUTH_BOB));
+        fake_session_say(&f, SLICE("MAIL FROM:<bob@example.org>\r\n" RCPT "DATA\r\n"));
+        fake_session_say(&f, SLICE("From: bob@example.org\r\n\r\nHi\r\n.\r\n"));
+        const char *heard = fake_session_heard(&f);
+        assert_int_equal(f.commits, has >= 0);
+        assert_int_equal(has < 0, strstr(heard, "451 4.3.0 Accounts cannot be read\r\n") != NULL);
+        if (has >= 0) {
+            assert_int_equal(f.envelope.recipients[0].level, LEVEL_ENCRYPT);
+            assert_int_equal(f.envelope.recipients[0].exemption,
+                             has ? EXEMPTION_EXCEPTION : EXEMPTION_NONE);
+        }
+        fake_session_free(&f);
+    }
+}
+
+static void a_flag_in_dry_run_is_recorded_and_lifted(void **state)
+{
+    (void)state;
+    for (int is_dry_run = 0; is_dry_run <= 1; is_dry_run++) {
+        struct fake_session f;
+        fake_session_init(&f);
+        f.is_dry_run = is_dry_run;
+        begin(&f, FROM_TLS);
+        fake_session_say(&f, SLICE(AUTH_ALICE));
+        fake_session_say(&f, SLICE(MAIL RCPT "DATA\r\n"));
+        fake_session_say(&f, SLICE("From: alice@example.org\r\n\r\nHi\r\n.\r\n"));
+        assert_int_equal(f.commits, 1);
+        assert_int_equal(f.envelope.recipients[0].level, LEVEL_ENCRYPT);
+        assert_int_equal(f.envelope.recipients[0].exemption,
+                         is_dry_run ? EXEMPTION_DRY_RUN : EXEMPTION_NONE);
+        fake_session_free(&f);
+    }
+}
+
 static void auth_is_454_while_the_accounts_can_not_be_read(void **state)
 {
     (void)state;
@@ -1169,7 +1213,7 @@ static void who_is_asked_about(void **state)
         const char *question; /* NULL: none */
         enum level default_level;
         int has_forward, has_exception;
-        bool is_bob, is_relay;
+        bool is_bob, is_relay, is_dry_run;
     } cases[] = {
         {"off", .at_rcpt = SUBMISSION_AT_RCPT_OFF},
         {"known", .at_rcpt = SUBMISSION_AT_RCPT_KNOWN,
@@ -1183,6 +1227,7 @@ static void who_is_asked_about(void **state)
         {"forwards unreadable", .at_rcpt = SUBMISSION_AT_RCPT_PROBE, .has_forward = -EIO},
         {"exception", .at_rcpt = SUBMISSION_AT_RCPT_PROBE, .has_exception = 1},
         {"exceptions unreadable", .at_rcpt = SUBMISSION_AT_RCPT_PROBE, .has_exception = -EIO},
+        {"dry run", .at_rcpt = SUBMISSION_AT_RCPT_PROBE, .is_dry_run = true},
         {"flag off", .at_rcpt = SUBMISSION_AT_RCPT_PROBE, .is_bob = true},
         {"flag by default", .at_rcpt = SUBMISSION_AT_RCPT_PROBE, .default_level = LEVEL_VERIFIED,
          .is_bob = true, .question = "carol@example.net verified probe"},
@@ -1196,6 +1241,7 @@ static void who_is_asked_about(void **state)
         f.settings->default_level = cases[i].default_level;
         f.has_forward = cases[i].has_forward;
         f.has_exception = cases[i].has_exception;
+        f.is_dry_run = cases[i].is_dry_run;
         f.rcpt_words = NO_TLS;
         begin(&f, cases[i].is_relay ? FROM_RELAY : FROM_TLS);
         if (!cases[i].is_relay)
@@ -1365,6 +1411,8 @@ int main(void)
         cmocka_unit_test(the_relay_listener_takes_mail_without_auth_and_binds_the_named_user),
         cmocka_unit_test(mail_is_not_taken_while_the_accounts_can_not_be_read),
         cmocka_unit_test(mail_is_not_taken_while_the_forwards_can_not_be_read),
+        cmocka_unit_test(an_exception_of_the_administrator_lifts_the_flag),
+        cmocka_unit_test(a_flag_in_dry_run_is_recorded_and_lifted),
         cmocka_unit_test(auth_is_454_while_the_accounts_can_not_be_read),
         cmocka_unit_test(pipelined_commands_are_answered_in_one_write),
         cmocka_unit_test(data_that_is_no_good_is_refused_and_the_session_goes_on),
