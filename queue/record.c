@@ -32,7 +32,7 @@ bool record_get_message(struct slice in, struct queue_message *m)
     *m = (struct queue_message){0};
     m->size = codec_get_uint(&from, 8);
     m->arrived_at_ms = codec_get_time(&from);
-    m->origin = (enum origin)codec_get_small(&from, 1, ORIGIN_NOTICE);
+    m->origin = (enum origin)codec_get_small(&from, 1, ORIGIN_LAST);
     m->ret = (enum ret)codec_get_small(&from, 1, RET_HDRS);
     unsigned flags = codec_get_small(&from, 1, 15);
     m->content_8bit = flags & MESSAGE_8BIT;
@@ -135,8 +135,8 @@ bool record_get_recipient(struct slice in, struct queue_recipient *r, uint32_t *
     r->owner = codec_get_text(&from);
     r->notify = codec_get_small(&from, 1, 15);
     r->level = (enum level)codec_get_small(&from, 1, LEVEL_VERIFIED);
-    r->exemption = (enum exemption)codec_get_small(&from, 1, EXEMPTION_RELEASE_FORCE);
-    r->bound_exemption = (enum exemption)codec_get_small(&from, 1, EXEMPTION_RELEASE_FORCE);
+    r->exemption = (enum exemption)codec_get_small(&from, 1, EXEMPTION_LAST);
+    r->bound_exemption = (enum exemption)codec_get_small(&from, 1, EXEMPTION_LAST);
     unsigned flags = codec_get_small(&from, 1, 63);
     r->was_warned = flags & RECIPIENT_WARNED;
     r->is_force_needed = flags & RECIPIENT_FORCE_NEEDED;
