@@ -38,7 +38,10 @@ enum origin {
     ORIGIN_SUBMISSION = 0, /* 587 or 465, authenticated */
     ORIGIN_RELAY = 1,
     ORIGIN_NOTICE = 2, /* made by ourselves */
+    ORIGIN_REPORT = 3, /* the same: about TLS (RFC 8460). Sent over TLS if possible and never
+                        * stopped; what it meets is not reported */
 };
+#define ORIGIN_LAST ORIGIN_REPORT /* for whoever bounds a stored value */
 
 struct envelope_recipient {
     char *address;            /* path text, as in struct address */

@@ -104,6 +104,8 @@ static const char *origin_name(enum origin o)
         return "relay";
     case ORIGIN_NOTICE:
         return "notice";
+    case ORIGIN_REPORT:
+        return "report";
     }
     panic("origin %d", (int)o);
 }

@@ -123,6 +123,13 @@ static struct guarantee_requirement required_of(const struct attempt *a,
         required.route = GUARANTEE_POLICY_MAY;
         required.ignores_promises = m->is_redacted;
     }
+    /* RFC 8460 section 3: what a report tells of must not keep it back. */
+    if (m->origin == ORIGIN_REPORT) {
+        required.policy = GUARANTEE_POLICY_MAY;
+        required.route = GUARANTEE_POLICY_MAY;
+        required.ignores_promises = true;
+        required.ignores_memory = true;
+    }
     return required;
 }
 

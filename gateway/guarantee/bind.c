@@ -227,6 +227,7 @@ struct guarantee_binding guarantee_bind(const struct guarantee_message *message,
     struct guarantee_user owner;
     switch (message->origin) {
     case ORIGIN_NOTICE:
+    case ORIGIN_REPORT:
         return (struct guarantee_binding){.level = LEVEL_OFF};
     case ORIGIN_SUBMISSION:
         if (message->user == NULL)

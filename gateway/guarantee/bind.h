@@ -31,7 +31,7 @@ struct guarantee_directory {
 };
 
 struct guarantee_message {
-    enum origin origin;                /* ORIGIN_NOTICE: nothing ever binds it */
+    enum origin origin;                /* NOTICE, REPORT: nothing ever binds it */
     const struct guarantee_user *user; /* the authenticated one; NULL on the relay listener */
     struct address reverse_path;
     const struct header_facts *header;
