@@ -221,6 +221,12 @@ static unsigned count_connections(void *context)
     return count;
 }
 
+static void resolver_words(void *context, char *out, size_t size)
+{
+    struct gateway *g = context;
+    dns_self_test_words(g->dns, out, size);
+}
+
 static struct control_facts control_facts_of(struct gateway *g)
 {
     return (struct control_facts){
@@ -229,6 +235,7 @@ static struct control_facts control_facts_of(struct gateway *g)
         .prepare_password = auth_password_prepare,
         .started_at = g->started_at,
         .connections = count_connections,
+        .resolver = resolver_words,
         .context = g,
     };
 }

@@ -20,6 +20,8 @@ struct control_facts {
     int64_t started_at; /* wall clock seconds; 0: no daemon */
     unsigned (*connections)(
         void *context); /* open client and delivery connections; NULL: no daemon */
+    /* How the resolver's self-test went, in words, on the server's loop; NULL: no daemon. */
+    void (*resolver)(void *context, char *out, size_t size);
     void *context;
 };
 

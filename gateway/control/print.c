@@ -374,6 +374,8 @@ static void print_status(struct printing *p, const json_t *s)
     snprintf(line, sizeof line, "%s of %s", show_size(number_of(s, "used_bytes"), used),
              show_size(number_of(s, "limit_bytes"), limit));
     print_pair(p, "Store:", line);
+    if (*text_of(s, "resolver"))
+        print_pair(p, "Resolver:", text_of(s, "resolver"));
 }
 
 /* ---- answers ---- */

@@ -7,6 +7,7 @@
 
 /* Messages looked at in one call of the store. */
 #define STEP_MESSAGES 1000
+#define RESOLVER_WORDS_SIZE 800
 
 /* Held recipients of whom no mail can tell anybody: only the operator is left to (GUARANTEE.md
  * section 4). */
@@ -43,9 +44,12 @@ static void looked(void *command)
         return;
     const struct control_facts *facts = &c->facts;
     const struct untold *u = c->state;
+    char resolver[RESOLVER_WORDS_SIZE] = "";
     bool is_running = facts->started_at != 0;
     json_t *out = json_object();
     queue_status(c->host->queue, &s);
+    if (facts->resolver)
+        facts->resolver(facts->context, resolver, sizeof resolver);
     json_put(out, "version", json_text(SEALPOST_VERSION));
     json_put(out, "running", json_boolean(is_running));
     json_put(out, "uptime_seconds", json_integer(is_running ? date_now() - facts->started_at : 0));
@@ -55,6 +59,7 @@ static void looked(void *command)
     json_put(out, "held_without_notice", json_integer(u->count));
     json_put(out, "connections",
              json_integer(facts->connections ? facts->connections(facts->context) : 0));
+    json_put(out, "resolver", json_text(resolver));
     json_put(out, "messages", json_integer((json_int_t)s.messages));
     json_put(out, "used_bytes", json_integer((json_int_t)s.used_bytes));
     json_put(out, "limit_bytes", json_integer((json_int_t)s.limit_bytes));

@@ -956,6 +956,12 @@ static unsigned seven(void *context)
     return 7;
 }
 
+static void all_is_well(void *context, char *out, size_t size)
+{
+    (void)context;
+    snprintf(out, size, "ok");
+}
+
 static void status_counts_what_there_is(void **state)
 {
     (void)state;
@@ -969,9 +975,12 @@ static void status_counts_what_there_is(void **state)
     assert_int_equal(json_integer_value(json_object_get(result(), "connections")), 0);
     assert_int_equal(json_integer_value(json_object_get(result(), "uptime_seconds")), 0);
     host.facts.started_at = date_now() - 100;
+    assert_string_equal(text_of(result(), "resolver"), "");
     host.facts.connections = seven;
+    host.facts.resolver = all_is_well;
     assert_int_equal(ask("{\"command\":\"status\"}"), 0);
     assert_int_equal(json_integer_value(json_object_get(result(), "connections")), 7);
+    assert_string_equal(text_of(result(), "resolver"), "ok");
     assert_in_range(json_integer_value(json_object_get(result(), "uptime_seconds")), 100, 110);
 }
 

@@ -127,7 +127,9 @@ static const struct {
     {"status",
      OK("{\"version\":\"0.1.0\",\"running\":true,\"uptime_seconds\":3700,\"queued\":1,"
         "\"deferred\":2,\"held\":3,\"held_without_notice\":1,\"connections\":4,\"messages\":5,"
-        "\"used_bytes\":1048576,\"limit_bytes\":68719476736}"),
+        "\"used_bytes\":1048576,\"limit_bytes\":68719476736,"
+        "\"resolver\":\"self-test: expected a secure answer for example.org, but the answer is "
+        "insecure\"}"),
      "sealpost 0.1.0, running for 1h 1m\n"
      "Queued:      1 recipients not tried yet\n"
      "Deferred:    2 recipients to be tried again\n"
@@ -135,7 +137,18 @@ static const struct {
      "Untold:      1 of them nobody could be told of by mail\n"
      "Messages:    5 in the store\n"
      "Connections: 4 open\n"
-     "Store:       1.0 MiB of 64.0 GiB\n"},
+     "Store:       1.0 MiB of 64.0 GiB\n"
+     "Resolver:    self-test: expected a secure answer for example.org, but the answer\n"
+     "             is insecure\n"},
+    {"status", OK("{\"version\":\"0.1.0\",\"running\":false,\"resolver\":\"\"}"),
+     "sealpost 0.1.0, not running\n"
+     "Queued:      0 recipients not tried yet\n"
+     "Deferred:    0 recipients to be tried again\n"
+     "Held:        0 recipients stopped by the guarantee\n"
+     "Untold:      0 of them nobody could be told of by mail\n"
+     "Messages:    0 in the store\n"
+     "Connections: 0 open\n"
+     "Store:       0 B of 0 B\n"},
 };
 
 static void each_answer_reads_as_it_should(void **state)
