@@ -1,4 +1,5 @@
-/* queue.h - all that must outlive a crash: messages, recipients, held messages, accounts, forwards.
+/* queue.h - all that must outlive a crash: messages, recipients, held messages, accounts, forwards,
+ * exceptions, and what was learnt about destinations.
  *
  * One store, one writer thread, group commit: callers hand in work and are called back once it is
  * on stable storage. Reading functions (those that take no poster) run at once on the caller's

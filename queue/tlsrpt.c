@@ -11,7 +11,7 @@
 /* Failures leave room for a policy that changes in the course of the day. */
 #define FAILURES_MAX (QUEUE_TLSRPT_ENTRIES - 10)
 #define DAY ((int64_t)86400)
-#define KEEP_SECONDS (48 * 3600)
+#define KEEP_SECONDS ((int64_t)48 * 3600)
 
 static const char *const types[] = {
     [QUEUE_TLSRPT_NO_POLICY_FOUND] = "no-policy-found",
@@ -50,7 +50,7 @@ const char *queue_tlsrpt_cause_name(enum queue_tlsrpt_cause cause)
 /* Keys: day, domain, NUL, hash of the policy, and for a failure its hash. What two policies or
  * failures with the same hash are counted as one: both are of one domain, whose report it is. */
 
-#define HASH_SIZE 8
+#define HASH_SIZE ((size_t)8)
 
 struct tlsrpt_key {
     char bytes[4 + DOMAIN_SIZE + 2 * HASH_SIZE];

@@ -19,6 +19,7 @@
 #define IDLE_OPS_MAX 1024
 #define IDLE_WEIGHT_MAX ((size_t)4 << 20)
 #define GROUP_IDLE_MAX 256
+#define GROUP_IDLE_WEIGHT_MAX ((size_t)1 << 20)
 /* What is old is removed an hour after the last time. */
 #define SWEEP_FIRST_MS 60000
 #define SWEEP_MS 3600000
@@ -389,10 +390,13 @@ static bool take_idle(struct writer *w, bool is_group, struct list *idle)
     list_init(idle);
     if (!w->idle.first || (!is_group && !w->is_stopping && clock_ms() < w->idle_due_ms))
         return false;
-    for (size_t count = 0; w->idle.first && count < GROUP_IDLE_MAX; count++) {
+    size_t weight = 0;
+    for (size_t count = 0;
+         w->idle.first && count < GROUP_IDLE_MAX && weight < GROUP_IDLE_WEIGHT_MAX; count++) {
         struct op *op = list_take(&w->idle);
         w->idle_count--;
         w->idle_weight -= op->weight;
+        weight += op->weight;
         list_add(idle, op);
     }
     return true;

@@ -47,7 +47,8 @@ void desk_close(struct desk *d);  /* and removes the files */
 void desk_reopen(struct desk *d); /* shut and open again */
 void desk_run(struct desk *d);    /* runs what was posted so far */
 int desk_wait(struct desk *d, struct desk_answer *a); /* runs posts until it is there */
-/* Commits what was handed in so far and nobody waits for (at most 256 operations of that kind). */
+/* Commits what was handed in so far and nobody waits for (at most 256 operations of that kind, of 1
+ * MiB together). */
 void desk_flush(struct desk *d);
 /* Sweeps what is old at `now` (seconds). */
 void desk_sweep(struct desk *d, int64_t now);
