@@ -340,6 +340,8 @@ static void address_notice(struct queue_notice *n, const struct draft_source *s,
     n->envelope.size = n->content.len;
     n->envelope.content_8bit = slice_has_8bit(n->content);
     n->envelope.is_redacted = report->is_redacted;
+    /* RFC 8689 section 5: what is not redacted is bound as the message was. */
+    n->envelope.requiretls = s->message.requiretls && !report->is_redacted;
     struct envelope_recipient *to = envelope_add(&n->envelope, report->to);
     if (s->is_guarded && !report->is_redacted)
         to->level = LEVEL_ENCRYPT;

@@ -369,6 +369,7 @@ struct mail {
     const struct to *to;
     const char *evidence; /* of all; NULL: a line for each */
     int64_t trouble_since;
+    bool requiretls;
 };
 
 static uint64_t put(const struct mail *m, int64_t now_ms)
@@ -383,6 +384,7 @@ static uint64_t put(const struct mail *m, int64_t now_ms)
     envelope_set(&e.reverse_path, m->sender);
     envelope_set(&e.user, m->sender);
     e.ret = m->ret;
+    e.requiretls = m->requiretls;
     e.size = sizeof CONTENT - 1;
     for (size_t i = 0; i < m->count; i++) {
         struct envelope_recipient *r = envelope_add(&e, m->to[i].address);
@@ -444,7 +446,7 @@ struct notice {
     uint64_t id;
     char to[ADDRESS_SIZE];
     enum level level;
-    bool is_redacted;
+    bool is_redacted, requiretls;
     char *text; /* owned */
 };
 static struct {
@@ -459,7 +461,10 @@ static bool collect(void *context, const struct queue_message *m,
     if (m->origin != ORIGIN_NOTICE || count != 1 || notices.count == COUNT_OF(notices.list))
         return true;
     struct notice *n = &notices.list[notices.count++];
-    *n = (struct notice){.id = m->id, .level = recipients[0].level, .is_redacted = m->is_redacted};
+    *n = (struct notice){.id = m->id,
+                         .level = recipients[0].level,
+                         .is_redacted = m->is_redacted,
+                         .requiretls = m->requiretls};
     snprintf(n->to, sizeof n->to, "%s", recipients[0].address);
     assert_string_equal(m->reverse_path, "");
     assert_string_equal(recipients[0].owner, "");
@@ -691,6 +696,36 @@ static void over_a_local_route_all_comes_back_and_may_leave_over_tls_alone(void 
     has(n, "the body");
     assert_false(n->is_redacted);
     assert_int_equal(n->level, LEVEL_ENCRYPT);
+}
+
+/* RFC 8689 section 5: never more than the header; redacted, or under REQUIRETLS itself. */
+static void across_the_network_a_notice_about_requiretls_is_redacted(void **state)
+{
+    (void)state;
+    const struct mail mail = {
+        .sender = ALICE, .ret = RET_FULL, .count = 1, .to = unguarded, .requiretls = true};
+    put_and_settle(&mail);
+    assert_int_equal(report_all(), 1);
+    const struct notice *n = notice_to(ALICE);
+    lacks(n, "a secret");
+    lacks(n, "the body");
+    assert_true(n->is_redacted);
+    assert_false(n->requiretls);
+}
+
+static void over_a_local_route_a_notice_about_requiretls_is_bound_by_it_too(void **state)
+{
+    (void)state;
+    add_local_route(scene.settings);
+    const struct mail mail = {
+        .sender = ALICE, .ret = RET_FULL, .count = 1, .to = unguarded, .requiretls = true};
+    put_and_settle(&mail);
+    assert_int_equal(report_all(), 1);
+    const struct notice *n = notice_to(ALICE);
+    has(n, "Subject: a secret\r\n");
+    lacks(n, "the body");
+    assert_false(n->is_redacted);
+    assert_true(n->requiretls);
 }
 
 static void a_notice_of_other_mail_is_bound_by_nothing(void **state)
@@ -1075,6 +1110,8 @@ int main(void)
         TEST(the_addressees_language_is_spoken),
         TEST(a_notice_of_guarded_mail_returns_three_fields_and_may_go_any_way),
         TEST(over_a_local_route_all_comes_back_and_may_leave_over_tls_alone),
+        TEST(across_the_network_a_notice_about_requiretls_is_redacted),
+        TEST(over_a_local_route_a_notice_about_requiretls_is_bound_by_it_too),
         TEST(a_notice_of_other_mail_is_bound_by_nothing),
         TEST(what_was_guarded_once_stays_so_when_that_recipient_is_gone),
         TEST(success_and_delay_have_notices_of_their_own),
