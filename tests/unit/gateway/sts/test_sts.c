@@ -17,6 +17,7 @@
 #include "gateway/sts/fetch.h"
 #include "gateway/sts/sts.h"
 #include "queue/policy.h"
+#include "queue/room.h"
 #include "tests/support/https_server.h"
 #include "tests/support/pki.h"
 #include "tests/support/queue_desk.h"
@@ -289,9 +290,32 @@ static bool is_full(const void *of)
     return w->live == 32;
 }
 
-static void free_sts(void *sts)
+struct restart {
+    struct world *world;
+    const char *blocked;
+    bool is_done;
+};
+
+static void begin_anew(void *context)
 {
-    sts_free(sts);
+    struct restart *r = context;
+    sts_free(r->world->sts);
+    start_sts(r->world, r->blocked);
+    LOCKED(r->is_done = true);
+}
+
+static bool has_begun(const void *of)
+{
+    const struct restart *r = of;
+    return r->is_done;
+}
+
+/* On its home loop, as it must be. */
+static void restart(struct world *w, const char *blocked)
+{
+    struct restart r = {.world = w, .blocked = blocked};
+    loop_post(w->loop, begin_anew, &r);
+    wait_until(has_begun, &r);
 }
 
 static void cancel_question(void *question)
@@ -370,15 +394,13 @@ static void it_outlives_a_restart(void **state)
     open_world(&w);
     assert_int_equal(find(&w, "one.test").status, STS_POLICY);
     wait_for_id("one.test", "1");
-    struct sts *old = w.sts;
-    start_sts(&w, NULL);
+    restart(&w, NULL);
     struct got g = find(&w, "one.test");
     assert_int_equal(g.status, STS_POLICY);
     assert_string_equal(g.mx, "mx.one.test");
     assert_string_equal(g.id, "1");
     assert_int_equal(g.expires_at, NOW + 604800);
     assert_int_equal(count_of(&w, &w.txt_asked), 1);
-    loop_post(w.loop, free_sts, old);
     close_world(&w);
 }
 
@@ -653,13 +675,11 @@ static void a_policy_host_in_a_blocked_network_is_not_asked(void **state)
     struct world w;
     open_world(&w);
     unsigned before = requests();
-    struct sts *open = w.sts;
-    start_sts(&w, "127.0.0.0/8");
+    restart(&w, "127.0.0.0/8");
     struct got g = find(&w, "one.test");
     assert_int_equal(g.status, STS_NONE);
     assert_string_equal(g.detail, "every address of mta-sts.one.test is in a blocked network");
     assert_int_equal(requests(), before);
-    loop_post(w.loop, free_sts, open);
     close_world(&w);
 }
 
@@ -714,6 +734,36 @@ static void what_is_forgotten_is_fetched_anew(void **state)
     LOCKED(w.txt_status = DNS_DATA);
     sts_forget(w.sts, "one.test");
     assert_int_equal(find(&w, "one.test").status, STS_POLICY);
+    close_world(&w);
+}
+
+struct damage_op {
+    struct op op;
+};
+
+static int run_damage(struct op *op, struct batch *b)
+{
+    (void)op;
+    return store_put(b->txn, TABLE_POLICY, SLICE("one.test"), SLICE("?"));
+}
+
+/* Nobody knows what was in it: perhaps a policy in force. */
+static void a_record_that_cannot_be_read_is_our_fault_until_a_policy_takes_its_place(void **state)
+{
+    (void)state;
+    struct world w;
+    struct desk_answer done = {0};
+    open_world(&w);
+    struct damage_op *damage = op_new(sizeof *damage, run_damage, &desk.poster, desk_done, &done);
+    writer_submit(desk.q, &damage->op);
+    assert_int_equal(desk_wait(&desk, &done), 0);
+    LOCKED(w.txt_status = DNS_NXDOMAIN);
+    struct got g = find(&w, "one.test");
+    assert_int_equal(g.status, STS_OUR_FAULT);
+    assert_string_equal(g.detail, "the store could not be read for an MTA-STS policy");
+    LOCKED(w.txt_status = DNS_DATA);
+    assert_int_equal(find(&w, "one.test").status, STS_POLICY);
+    wait_for_id("one.test", "1");
     close_world(&w);
 }
 
@@ -854,7 +904,7 @@ int main(void)
 {
     static struct look_case copies[COUNT_OF(looks)];
     static char claims[COUNT_OF(looks)][100];
-    struct CMUnitTest tests[2 * COUNT_OF(looks) + 17] = {
+    struct CMUnitTest tests[2 * COUNT_OF(looks) + 18] = {
         cmocka_unit_test(the_policy_is_found_and_kept),
         cmocka_unit_test(it_outlives_a_restart),
         cmocka_unit_test(who_asks_together_shares_one_look),
@@ -872,8 +922,9 @@ int main(void)
         cmocka_unit_test(a_cancelled_question_is_never_answered),
         cmocka_unit_test(freeing_tells_those_who_wait_that_it_is_our_fault),
         cmocka_unit_test(many_loops_may_ask_and_cancel),
+        cmocka_unit_test(a_record_that_cannot_be_read_is_our_fault_until_a_policy_takes_its_place),
     };
-    struct CMUnitTest *next = &tests[17];
+    struct CMUnitTest *next = &tests[18];
     for (size_t i = 0; i < COUNT_OF(looks); i++) {
         copies[i] = looks[i];
         snprintf(claims[i], sizeof claims[i], "%s_leaves_the_policy_in_force", looks[i].claim);
