@@ -470,6 +470,31 @@ static void a_flag_for_a_while_returns_to_what_held_for_good(void **state)
     queue_account_clear(&a);
 }
 
+static void a_flag_for_a_while_returns_to_a_dry_run_and_is_none_itself(void **state)
+{
+    struct desk_answer stored = {0};
+    (void)state;
+    add_alice();
+    assert_int_equal(guarantee("\"level\":\"verified\""), 0);
+    struct queue_account a = account();
+    a.is_dry_run = true;
+    queue_account_put(desk.q, &a, false, &desk.poster, desk_done, &stored);
+    assert_int_equal(desk_wait(&desk, &stored), 0);
+    queue_account_clear(&a);
+    assert_int_equal(guarantee("\"level\":\"on\",\"for\":\"30m\""), 0);
+    a = account();
+    assert_false(queue_account_flag(&a, LEVEL_OFF, date_now()).is_dry_run);
+    struct queue_flag later = queue_account_flag(&a, LEVEL_OFF, date_now() + 1900);
+    assert_int_equal(later.level, LEVEL_VERIFIED);
+    assert_true(later.is_dry_run);
+    queue_account_clear(&a);
+    /* For good means for good. */
+    assert_int_equal(guarantee("\"level\":\"on\""), 0);
+    a = account();
+    assert_false(queue_account_flag(&a, LEVEL_OFF, date_now() + 1900).is_dry_run);
+    queue_account_clear(&a);
+}
+
 static void a_flag_for_a_while_returns_to_the_default_where_there_was_none(void **state)
 {
     (void)state;
@@ -1015,6 +1040,7 @@ int main(void)
         TEST(the_flag_is_set_and_taken_back),
         TEST(a_flag_is_logged_by_the_name_of_its_level),
         TEST(a_flag_for_a_while_returns_to_what_held_for_good),
+        TEST(a_flag_for_a_while_returns_to_a_dry_run_and_is_none_itself),
         TEST(a_flag_for_a_while_returns_to_the_default_where_there_was_none),
         TEST(the_same_level_again_does_not_begin_anew),
         TEST(a_wrong_flag_is_refused),
