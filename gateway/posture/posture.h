@@ -14,8 +14,8 @@
 /* TLS is remembered of a host that showed it on at least 3 looks, the first and the last of them at
  * least 6 hours apart and the last at most 90 days ago, whatever was seen since. */
 #define POSTURE_REMEMBERED_LOOKS 3
-#define POSTURE_REMEMBERED_SPREAD (6 * 3600)
-#define POSTURE_REMEMBERED_FOR (90 * 86400)
+#define POSTURE_REMEMBERED_SPREAD ((int64_t)6 * 3600)
+#define POSTURE_REMEMBERED_FOR ((int64_t)90 * 86400)
 /* For the breaker a loss is one whose row of refusals began in this time: a host without TLS for
  * weeks says nothing of today's network. */
 #define POSTURE_LOST_LATELY 86400
