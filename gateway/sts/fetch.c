@@ -56,6 +56,7 @@ static void end_with(struct fetch *f, enum fetch_result result, enum sts_failure
 {
     va_list arguments;
     va_start(arguments, format);
+    /* NOLINTNEXTLINE(clang-analyzer-valist.Uninitialized): va_start() is right above */
     (void)vsnprintf(f->detail, sizeof f->detail, format, arguments);
     va_end(arguments);
     end(f, &(struct fetch_answer){.result = result, .failure = failure});

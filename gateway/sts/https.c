@@ -348,7 +348,7 @@ static bool add_line(struct curl_slist **list, const char *line)
 static bool set_addresses(struct https_request *r, const struct https_call *call)
 {
     struct buffer line;
-    buffer_init(&line, 64 * 1024);
+    buffer_init(&line, (size_t)64 * 1024);
     bool is_good = buffer_printf(&line, "%s:%u:", call->host, (unsigned)call->port);
     for (size_t i = 0; i < call->address_count && is_good; i++) {
         char text[NET_ADDRESS_SIZE];

@@ -52,20 +52,26 @@ static char lower(char c)
     return (char)(c >= 'A' && c <= 'Z' ? c + ('a' - 'A') : c);
 }
 
+static bool is_label(struct slice label)
+{
+    if (label.len == 0 || label.len > LABEL_MAX || label.data[0] == '-' ||
+        label.data[label.len - 1] == '-')
+        return false;
+    for (size_t i = 0; i < label.len; i++) {
+        if (!is_letter_or_digit(label.data[i]) && label.data[i] != '-')
+            return false;
+    }
+    return true;
+}
+
 /* Domain of RFC 5321 section 4.1.2: letters, digits and inner hyphens in each label. */
 static bool is_domain(struct slice s)
 {
-    size_t label_len = 0;
+    struct slice label;
     if (s.len == 0 || s.len > DOMAIN_MAX || s.data[s.len - 1] == '.')
         return false;
-    for (size_t i = 0; i < s.len; i++) {
-        char c = s.data[i];
-        bool is_edge = i + 1 == s.len || s.data[i + 1] == '.' || label_len == 0;
-        if (c == '.' && label_len > 0)
-            label_len = 0;
-        else if (c == '.' || ++label_len > LABEL_MAX)
-            return false;
-        else if (!is_letter_or_digit(c) && (c != '-' || is_edge))
+    while (slice_cut(&s, '.', &label)) {
+        if (!is_label(label))
             return false;
     }
     return true;

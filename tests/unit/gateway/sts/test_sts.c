@@ -718,6 +718,14 @@ static void what_cannot_have_a_record_has_no_policy(void **state)
     close_world(&w);
 }
 
+static bool is_out_of_store(const void *domain)
+{
+    struct queue_policy p;
+    int rc = queue_policy_find(desk.q, domain, &p);
+    queue_policy_clear(&p);
+    return rc == -ENOENT;
+}
+
 static void what_is_forgotten_is_fetched_anew(void **state)
 {
     (void)state;
@@ -731,6 +739,7 @@ static void what_is_forgotten_is_fetched_anew(void **state)
     LOCKED(w.txt_status = DNS_NXDOMAIN);
     sts_forget(w.sts, "one.test");
     assert_int_equal(find(&w, "one.test").status, STS_NONE);
+    wait_until(is_out_of_store, "one.test");
     LOCKED(w.txt_status = DNS_DATA);
     sts_forget(w.sts, "one.test");
     assert_int_equal(find(&w, "one.test").status, STS_POLICY);
