@@ -562,6 +562,7 @@ static struct delivery_settings *read_delivery(struct reading *r, cfg_t *root, e
     s->blocked = networks(delivery, "blocked_networks", &s->blocked_count);
     s->concurrency = (unsigned)number(delivery, "concurrency_per_destination");
     s->connect_timeout_ms = duration(delivery, "connect_timeout");
+    s->remember_tls_ms = duration(delivery, "remember_tls");
     s->ip_version = ip_version[0] == 'b' ? 0 : ip_version[0] - '0';
     s->retry_first_ms = duration(retry, "first");
     s->retry_max_ms = duration(retry, "max");
@@ -623,6 +624,7 @@ static void read_top(struct reading *r, cfg_t *root, enum config_use use)
             c->log_level = (enum event_severity)i;
     c->trust_anchor = xstrdup(text(dns, "trust_anchor"));
     c->unbound_config = xstrdup(text(dns, "unbound_config"));
+    c->ca_file = xstrdup(text(cfg_getsec(root, "delivery"), "ca_file"));
     read_name(dns, "self_test_signed", c->self_test_signed);
     read_name(dns, "self_test_unsigned", c->self_test_unsigned);
     read_name(dns, "self_test_bogus", c->self_test_bogus);
@@ -749,6 +751,7 @@ void config_free(struct config *c)
     free(c->run_as);
     free(c->trust_anchor);
     free(c->unbound_config);
+    free(c->ca_file);
     for (size_t i = 0; i < c->resolver_count; i++)
         free(c->resolvers[i]);
     free(c->resolvers);

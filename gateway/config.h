@@ -19,6 +19,7 @@ struct config {
     enum event_severity log_level;
     char *trust_anchor;
     char *unbound_config;
+    char *ca_file;                      /* delivery.ca_file, for policy hosts */
     char self_test_signed[DOMAIN_SIZE]; /* A-labels; "": not asked */
     char self_test_unsigned[DOMAIN_SIZE];
     char self_test_bogus[DOMAIN_SIZE];

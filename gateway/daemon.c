@@ -21,6 +21,8 @@
 #include "gateway/delivery/reporter.h"
 #include "gateway/dns/dns.h"
 #include "gateway/log.h"
+#include "gateway/posture/posture.h"
+#include "gateway/sts/sts.h"
 #include "gateway/submission/auth.h"
 #include "gateway/submission/submission.h"
 #include "mail/date.h"
@@ -45,6 +47,7 @@ struct worker {
     struct submission_settings *new_submission; /* on the way with a reload */
     struct delivery_settings *new_delivery;
     struct dns *new_dns;
+    struct sts *new_sts;
 };
 
 struct gateway {
@@ -55,9 +58,13 @@ struct gateway {
     int control_fd;
     struct queue *queue;
     struct dns *dns;
+    struct sts *sts;
     struct dns *old_dns; /* of a reload under way: until nothing asks it any more */
-    unsigned releasing;  /* workers that still ask it */
+    struct sts *old_sts;
+    unsigned releasing; /* workers that still ask it */
     bool reload_again;
+    struct posture *posture;
+    struct loop_timer *ticks; /* of the posture's breaker */
     struct submission_limits *limits;
     struct control_server *control;
     struct reporter *reporter;
@@ -212,6 +219,23 @@ static struct dns *new_dns(struct gateway *g, const struct config *c)
     return dns;
 }
 
+static struct sts *new_sts(struct gateway *g, const struct config *c, struct dns *dns)
+{
+    struct sts_options o = {
+        .dns = dns,
+        .queue = g->queue,
+        .ca_file = c->ca_file,
+        .blocked = c->delivery->blocked,
+        .blocked_count = c->delivery->blocked_count,
+        .ip_version = c->delivery->ip_version,
+        .events = log_sink(),
+    };
+    struct sts *sts = sts_new(g->workers[0].loop, &o);
+    if (!sts)
+        EVENT(log_sink(), EVENT_ERROR, "mta-sts", FIELD(KEY_ERROR, "no resources for HTTPS"));
+    return sts;
+}
+
 static unsigned count_connections(void *context)
 {
     struct gateway *g = context;
@@ -256,6 +280,8 @@ static bool furnish(struct worker *w)
         .loop = w->loop,
         .queue = g->queue,
         .dns = g->dns,
+        .sts = g->sts,
+        .posture = g->posture,
         .settings = g->config->delivery,
         .share = w->index,
         .shares = g->worker_count,
@@ -301,7 +327,9 @@ static void begin_reload(void *context);
 
 static void reload_is_over(struct gateway *g)
 {
+    sts_free(g->old_sts);
     dns_free(g->old_dns);
+    g->old_sts = NULL;
     g->old_dns = NULL;
     EVENT(log_sink(), EVENT_INFO, "reloaded", FIELD(KEY_FILE, g->file));
     if (!g->reload_again || g->is_stopping)
@@ -328,7 +356,7 @@ static void reload_worker(void *argument)
     struct worker *w = argument;
     if (w->submission && w->delivery) {
         submission_reload(w->submission, w->new_submission);
-        delivery_reload(w->delivery, w->new_delivery, w->new_dns, worker_released, w);
+        delivery_reload(w->delivery, w->new_delivery, w->new_dns, w->new_sts, worker_released, w);
     }
     submission_settings_unref(w->new_submission);
     delivery_settings_unref(w->new_delivery);
@@ -361,18 +389,21 @@ static const char *what_needs_restart(const struct config *old, const struct con
     return NULL;
 }
 
-static void apply(struct gateway *g, struct config *new, struct dns *dns)
+static void apply(struct gateway *g, struct config *new, struct dns *dns, struct sts *sts)
 {
     struct control_facts facts;
     log_set_threshold(new->log_level);
     g->old_dns = g->dns;
+    g->old_sts = g->sts;
     g->dns = dns;
+    g->sts = sts;
     g->releasing = g->worker_count;
     for (unsigned i = 0; i < g->worker_count; i++) {
         struct worker *w = &g->workers[i];
         w->new_submission = submission_settings_ref(new->submission);
         w->new_delivery = delivery_settings_ref(new->delivery);
         w->new_dns = dns;
+        w->new_sts = sts;
         loop_post(w->loop, reload_worker, w);
     }
     reporter_reload(g->reporter, new->delivery);
@@ -400,14 +431,16 @@ static void begin_reload(void *context)
     }
     const char *what = what_needs_restart(g->config, new);
     struct dns *dns = what ? NULL : new_dns(g, new);
-    if (!dns) {
+    struct sts *sts = dns ? new_sts(g, new, dns) : NULL;
+    if (!sts) {
+        dns_free(dns);
         EVENT(log_sink(), EVENT_ERROR, "reload", FIELD(KEY_ERROR, what ? what : "resolver"),
               FIELD(KEY_REASON, what ? "needs a restart; the old configuration stays"
                                      : "the old configuration stays"));
         config_free(new);
         return;
     }
-    apply(g, new, dns);
+    apply(g, new, dns, sts);
 }
 
 /* ---- the end ---- */
@@ -416,8 +449,11 @@ static void end_loops(struct gateway *g)
 {
     for (size_t i = 0; i < COUNT_OF(g->signals); i++)
         loop_signal_free(g->signals[i]);
+    sts_free(g->old_sts);
+    sts_free(g->sts);
     dns_free(g->old_dns);
     dns_free(g->dns);
+    loop_timer_free(g->ticks);
     control_server_free(g->control);
     reporter_free(g->reporter);
     for (unsigned i = 0; i < g->worker_count; i++)
@@ -521,7 +557,25 @@ static bool make_loops(struct gateway *g)
 static bool make_resolver(struct gateway *g)
 {
     g->dns = new_dns(g, g->config);
-    return g->dns;
+    g->sts = g->dns ? new_sts(g, g->config, g->dns) : NULL;
+    return g->sts;
+}
+
+static void tick(void *context)
+{
+    struct gateway *g = context;
+    posture_tick(g->posture, date_now());
+    loop_timer_start(g->ticks, 60000);
+}
+
+static bool make_posture(struct gateway *g)
+{
+    g->posture = posture_new(g->queue, log_sink());
+    g->ticks = loop_timer_new(g->workers[0].loop, tick, g);
+    if (!g->posture || !g->ticks)
+        return complain("no resources for the posture");
+    loop_timer_start(g->ticks, 60000);
+    return true;
 }
 
 /* The control socket answers before any listener accepts (INTERFACE.md). */
@@ -532,6 +586,8 @@ static bool open_rooms(struct gateway *g)
     g->limits = submission_limits_new();
     if (!g->limits)
         return complain("no resources for the limits");
+    if (!make_posture(g))
+        return false;
     for (unsigned i = 0; i < g->worker_count; i++)
         if (!furnish(&g->workers[i]))
             return false;
@@ -572,6 +628,7 @@ static void run(struct gateway *g)
 /* Also of what was made before a start failed. */
 static void take_down(struct gateway *g)
 {
+    posture_free(g->posture);
     queue_close(g->queue);
     submission_limits_free(g->limits);
     for (unsigned i = 0; i < g->worker_count; i++)

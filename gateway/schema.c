@@ -62,13 +62,15 @@ const struct schema_key schema_keys[] = {
 
     {"delivery", "port", SCHEMA_NUMBER, "25", 1, 65535, NULL, "port of MX hosts"},
     {"delivery", "ca_file", SCHEMA_TEXT, "", 0, 4000, NULL,
-     "CA certificates for \"verify\"; \"\" = the system's store"},
+     "CA certificates for \"verify\" and MTA-STS; \"\" = the system's store"},
     {"delivery", "blocked_networks", SCHEMA_NETWORKS, BLOCKED, 0, 0, NULL,
      "never connected to for an MX look-up or address literal"},
     {"delivery", "concurrency_per_destination", SCHEMA_NUMBER, "20", 1, 1000, NULL,
      "connections to one next hop"},
     {"delivery", "connect_timeout", SCHEMA_DURATION, "30s", SECOND, HOUR, NULL, "for each address"},
     {"delivery", "ip_version", SCHEMA_CHOICE, "both", 0, 0, "4|6|both", "address families used"},
+    {"delivery", "remember_tls", SCHEMA_DURATION, "0s", 0, YEAR, NULL,
+     "mail waits where TLS was always seen until so long ago and now is not; 0s = never"},
 
     {"retry", "first", SCHEMA_DURATION, "5m", SECOND, YEAR, NULL,
      "wait after the first failed attempt; doubled after each"},

@@ -43,6 +43,7 @@ static void leave(struct attempt *a)
 
 void attempt_finish(struct attempt *a)
 {
+    attempt_cancel_policy(a); /* hosts that need none were told of before it came */
     if (a->found == GUARANTEE_DESTINATION_FOUND && a->host_count > 0 &&
         a->blocked_hosts == a->host_count)
         a->found = GUARANTEE_DESTINATION_BLOCKED;
@@ -161,11 +162,12 @@ void attempt_abort(struct attempt *a)
 {
     if (a->is_aborted || a->has_left)
         return;
-    bool has_begun = a->question || a->client || a->host_count > 0;
+    bool has_begun = a->question || a->policy_question || a->client || a->host_count > 0;
     a->is_aborted = true;
     if (a->question)
         dns_cancel(a->question);
     a->question = NULL;
+    attempt_cancel_policy(a);
     attempt_keep_answers_read(a);
     attempt_give_up_connection(a, false);
     for (size_t i = 0; i < a->count; i++) {

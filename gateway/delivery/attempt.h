@@ -14,6 +14,7 @@
 #define GATEWAY_DELIVERY_ATTEMPT_H
 
 #include "gateway/delivery/destination.h"
+#include "gateway/posture/posture.h"
 
 struct attempt; /* opaque */
 
@@ -21,6 +22,8 @@ struct attempt_options {
     struct loop *loop;
     struct queue *queue;
     struct dns *dns;
+    struct sts *sts;
+    struct posture *posture;
     struct delivery_settings *settings; /* a reference is taken */
     const struct event_sink *events;
     struct destination *destination;    /* borrowed until `left` */

@@ -23,7 +23,7 @@ struct client {
     struct delivery_content content;
     bool is_released; /* client_free() was called */
     char number[24];  /* of the session, for the log */
-    char *texts[8];   /* owned copies of what the options point to */
+    char *texts[12];  /* owned copies of what the options point to */
     unsigned text_count;
     char address[NET_ADDRESS_SIZE];
 };
@@ -222,6 +222,8 @@ static struct delivery_session *new_session(struct client *c, const struct clien
         .number = c->number,
     };
     s.host.name = keep(c, o->host.name);
+    s.host.sts_domain = keep(c, o->host.sts_domain);
+    s.host.sts_detail = keep(c, o->host.sts_detail);
     s.host.address = net_address_text(&c->to, c->address);
     s.host.port = c->to.port;
     return delivery_session_new(&s, &port, c);
@@ -270,6 +272,11 @@ enum client_state client_state(const struct client *c)
 struct guarantee_host client_facts(const struct client *c)
 {
     return delivery_session_facts(c->session);
+}
+
+const struct tls_facts *client_tls(const struct client *c)
+{
+    return c->stream ? stream_facts(c->stream) : NULL;
 }
 
 const struct ehlo_facts *client_ehlo(const struct client *c)

@@ -65,6 +65,7 @@ enum client_state client_state(const struct client *c);
  * where EHLO under TLS was refused or never answered). A TLSA match that has outlived its TTL is no
  * match any more, and the records are unknown from then on (tlsa ERROR). */
 struct guarantee_host client_facts(const struct client *c);
+const struct tls_facts *client_tls(const struct client *c);   /* NULL: no TLS, or none any more */
 const struct ehlo_facts *client_ehlo(const struct client *c); /* of the last EHLO */
 unsigned client_transactions(const struct client *c);         /* carried so far */
 const struct net_address *client_address(const struct client *c);

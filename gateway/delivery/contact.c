@@ -1,11 +1,45 @@
 #include "gateway/delivery/contact.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "mail/date.h"
 
 enum { FIRST_USE_SECONDS = 60 };
+
+void contact_learn_zone(struct posture *p, const char *domain, const struct dns_mx *mx)
+{
+    bool is_answer =
+        mx->status == DNS_DATA || mx->status == DNS_NODATA || mx->status == DNS_NXDOMAIN;
+    if (mx->status == DNS_BOGUS || (is_answer && mx->security == DNS_SECURE))
+        posture_learn_zone(p, domain, mx->status == DNS_BOGUS, date_now());
+}
+
+enum guarantee_destination contact_destination(const struct dns_mx *mx, char *detail, size_t size)
+{
+    detail[0] = '\0';
+    switch (mx->status) {
+    case DNS_DATA:
+    case DNS_NODATA:
+        if (mx->is_null)
+            return GUARANTEE_DESTINATION_NULL_MX;
+        if (mx->count > 0)
+            return GUARANTEE_DESTINATION_FOUND;
+        snprintf(detail, size, "no MX record names a host");
+        return GUARANTEE_DESTINATION_LOOKUP_FAILED;
+    case DNS_NXDOMAIN:
+        return GUARANTEE_DESTINATION_NO_SUCH;
+    case DNS_FAILED:
+    case DNS_BOGUS:
+        snprintf(detail, size, "%s", mx->detail);
+        return GUARANTEE_DESTINATION_LOOKUP_FAILED;
+    case DNS_OUR_FAULT:
+        snprintf(detail, size, "%s", mx->detail);
+        return GUARANTEE_DESTINATION_OUR_FAULT;
+    }
+    panic("no such answer: %d", (int)mx->status);
+}
 
 bool contact_is_smarthost(const struct next_hop *n)
 {
@@ -32,6 +66,32 @@ static enum guarantee_tlsa tlsa_fact(enum dns_tlsa tlsa)
     panic("no such TLSA answer: %d", (int)tlsa);
 }
 
+/* GUARANTEE.md section 6. A policy of mode none is one, and says that there is nothing to keep. */
+static enum guarantee_sts sts_fact(const struct contact *c)
+{
+    const struct known_policy *known = c->policy;
+    switch (known->status) {
+    case STS_NONE:
+        return GUARANTEE_STS_NONE;
+    case STS_UNKNOWN:
+        return GUARANTEE_STS_UNKNOWN;
+    case STS_OUR_FAULT:
+        return GUARANTEE_STS_OUR_FAULT;
+    case STS_POLICY:
+        break;
+    }
+    switch (known->policy.mode) {
+    case STS_MODE_NONE:
+        return GUARANTEE_STS_NONE;
+    case STS_MODE_TESTING:
+        return GUARANTEE_STS_TESTING;
+    case STS_MODE_ENFORCE:
+        return sts_policy_covers(&known->policy, c->mx->name) ? GUARANTEE_STS_COVERS
+                                                              : GUARANTEE_STS_EXCLUDES;
+    }
+    panic("no such policy: %d", (int)known->policy.mode);
+}
+
 struct guarantee_host contact_facts(const struct contact *c, const struct net_address *to,
                                     char address[NET_ADDRESS_SIZE])
 {
@@ -46,6 +106,12 @@ struct guarantee_host contact_facts(const struct contact *c, const struct net_ad
         .is_local_route = to && next_hop_is_local(c->next_hop, to),
         .is_smarthost = contact_is_smarthost(c->next_hop),
         .tlsa = tlsa_fact(c->host->tlsa),
+        .sts = sts_fact(c),
+        .sts_domain = c->next_hop->target.name,
+        .sts_detail = c->policy->detail,
+        .tls_seen_at = c->memory->tls_seen_at,
+        .tls_looks = c->memory->tls_looks,
+        .is_tls_remembered = c->memory->is_tls_remembered,
         .contact = GUARANTEE_UNTRIED,
         .tls = c->failed_tls,
         .keywords = "",
@@ -81,10 +147,42 @@ bool contact_filter(const struct contact *c, struct dns_host *host, size_t *bloc
     return true;
 }
 
-/* Names for WebPKI: the next-hop domain, and the host's own name where it is authentic: else it may
- * be an attacker's, and his certificate would be valid. */
-static void fill_tls_options(const struct contact *c, struct tls_client_options *out,
-                             struct tlsa_record *records)
+bool contact_is_policy_misfit(const struct guarantee_host *h)
+{
+    if (h->tlsa == GUARANTEE_TLSA_USABLE)
+        return false;
+    return h->sts == GUARANTEE_STS_EXCLUDES ||
+           (h->sts == GUARANTEE_STS_COVERS && h->tls == GUARANTEE_TLS_ESTABLISHED &&
+            !h->is_pkix_for_host);
+}
+
+struct outcome contact_no_address(const char *name, const struct dns_host *host,
+                                  enum guarantee_contact *contact)
+{
+    bool is_denied = host->status == DNS_NODATA || host->status == DNS_NXDOMAIN;
+    struct outcome cause =
+        is_denied ? outcome_local(status_make(4, 4, 4), "Host %s has no address", name)
+                  : outcome_local(status_make(4, 4, 3), "Address look-up for %s failed: %s", name,
+                                  host->detail[0] ? host->detail : "no answer");
+    *contact = GUARANTEE_NO_CONTACT;
+    if (host->status == DNS_OUR_FAULT) {
+        *contact = GUARANTEE_OUR_FAULT;
+        cause.status = status_make(4, 3, 0);
+    }
+    outcome_set_host(&cause, name, NULL, 0);
+    return cause;
+}
+
+/* Is the host's own name one to ask a certificate for? Behind an insecure MX look-up it may be an
+ * attacker's, and his certificate would be valid; the MTA-STS policy makes it authentic. A policy
+ * in testing is judged for its report. */
+static bool is_name_authentic(const struct contact *c, enum guarantee_sts sts)
+{
+    return c->is_name_secure || sts == GUARANTEE_STS_COVERS || sts == GUARANTEE_STS_TESTING;
+}
+
+static void fill_tls_options(const struct contact *c, enum guarantee_sts sts,
+                             struct tls_client_options *out, struct tlsa_record *records)
 {
     const char *host = c->mx->name;
     const struct delivery_next_hop *target = &c->next_hop->target;
@@ -92,7 +190,7 @@ static void fill_tls_options(const struct contact *c, struct tls_client_options 
     const char *next_hop_domain = target->name[0] ? target->name : NULL;
     *out = (struct tls_client_options){.sni = has_no_name ? "" : host};
     out->pkix_names[0] = next_hop_domain;
-    out->pkix_names[1] = c->is_name_secure && !has_no_name ? host : NULL;
+    out->pkix_names[1] = is_name_authentic(c, sts) && !has_no_name ? host : NULL;
     if (c->host->tlsa != DNS_TLSA_USABLE)
         return;
     for (size_t i = 0; i < c->host->record_count; i++) {
@@ -132,7 +230,7 @@ struct client *contact_open(const struct contact *c, const struct contact_way *w
             c->host->expires_at > first_use_ends_at ? c->host->expires_at : first_use_ends_at,
     };
     struct tlsa_record *records = xalloc((c->host->record_count + 1) * sizeof *records);
-    fill_tls_options(c, &o.tls_options, records);
+    fill_tls_options(c, o.host.sts, &o.tls_options, records);
     struct client *client = client_new(&o, handler, context);
     free(records);
     return client;

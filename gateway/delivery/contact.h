@@ -8,6 +8,7 @@
 
 #include "gateway/delivery/client.h"
 #include "gateway/delivery/destination.h"
+#include "gateway/posture/posture.h"
 
 /* All pointers are borrowed. */
 struct contact {
@@ -15,12 +16,20 @@ struct contact {
     const struct next_hop *next_hop;
     const struct dns_mx_host *mx;
     const struct dns_host *host;
-    bool is_name_secure; /* as in struct guarantee_host */
+    bool is_name_secure;                 /* as in struct guarantee_host */
+    const struct known_policy *policy;   /* MTA-STS of the next-hop domain */
+    const struct posture_memory *memory; /* of the host */
     /* On the new connection after a handshake that FAILED or was CUT: that fact with its cause.
      * UNTRIED otherwise. */
     enum guarantee_tls failed_tls;
     const struct outcome *failed_cause;
 };
+
+/* What the MX look-up says of DNSSEC there, for the breaker. */
+void contact_learn_zone(struct posture *p, const char *domain, const struct dns_mx *mx);
+
+/* Whether the MX look-up found hosts; if not, what, and detail says why. */
+enum guarantee_destination contact_destination(const struct dns_mx *mx, char *detail, size_t size);
 
 bool contact_is_smarthost(const struct next_hop *n);
 
@@ -32,6 +41,15 @@ struct guarantee_host contact_facts(const struct contact *c, const struct net_ad
 /* Keeps those of the host's addresses that may be connected to, ports set. *blocked: how many may
  * not, by configuration. False: one of them is a listener of our own. */
 NODISCARD bool contact_filter(const struct contact *c, struct dns_host *host, size_t *blocked);
+
+/* An enforced policy does not fit the host: it lists another, or the certificate is not valid for
+ * its name. Where a usable TLSA record is, the policy counts for nothing. Then it may have changed
+ * (GUARANTEE.md section 6). */
+bool contact_is_policy_misfit(const struct guarantee_host *h);
+
+/* Why a host has no address to connect to; also *contact. */
+struct outcome contact_no_address(const char *name, const struct dns_host *host,
+                                  enum guarantee_contact *contact);
 
 struct contact_way {
     struct loop *loop;

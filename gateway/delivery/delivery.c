@@ -226,6 +226,8 @@ static void begin_attempt(struct delivery *d, struct destination *destination,
         .loop = d->o.loop,
         .queue = d->o.queue,
         .dns = d->o.dns,
+        .sts = d->o.sts,
+        .posture = d->o.posture,
         .settings = d->o.settings,
         .events = d->o.events,
         .destination = destination,
@@ -418,7 +420,7 @@ struct delivery *delivery_new(const struct delivery_options *o)
 }
 
 void delivery_reload(struct delivery *d, struct delivery_settings *settings, struct dns *dns,
-                     void (*released)(void *context), void *context)
+                     struct sts *sts, void (*released)(void *context), void *context)
 {
     struct running_attempt *r;
     retire_all(d);
@@ -426,6 +428,7 @@ void delivery_reload(struct delivery *d, struct delivery_settings *settings, str
     d->o.settings = delivery_settings_ref(settings);
     delivery_settings_unref(old);
     d->o.dns = dns;
+    d->o.sts = sts;
     d->old_attempts = 0;
     TAILQ_FOREACH(r, &d->attempts, entry)
     {

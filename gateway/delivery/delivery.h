@@ -14,15 +14,17 @@ struct delivery_options {
     struct loop *loop;
     struct queue *queue;
     struct dns *dns;
+    struct sts *sts;
+    struct posture *posture;
     struct delivery_settings *settings; /* a reference is taken */
     unsigned share, shares;
     const struct event_sink *events;
 };
 NODISCARD struct delivery *delivery_new(const struct delivery_options *o);
-/* New settings and resolver for what begins from now on. The old resolver must live until
- * `released` has come: nothing asks it any more. */
+/* New settings, resolver and policies for what begins from now on. The old ones must live until
+ * `released` has come: nothing asks them any more. */
 void delivery_reload(struct delivery *d, struct delivery_settings *settings, struct dns *dns,
-                     void (*released)(void *context), void *context);
+                     struct sts *sts, void (*released)(void *context), void *context);
 /* Takes nothing new; transactions on the wire may finish within grace_ms, the rest is given back.
  * Then stopped(context): delivery_free() is allowed. */
 void delivery_stop(struct delivery *d, int64_t grace_ms, void (*stopped)(void *context),

@@ -98,6 +98,7 @@ void destination_free(struct destination *d)
         /* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): it is off the list before it is freed */
         forget_host(d, TAILQ_FIRST(&d->hosts));
     forget_mx(d);
+    known_policy_clear(&d->policy);
     free(d);
 }
 
@@ -128,6 +129,45 @@ void destination_keep_mx(struct destination *d, const struct dns_mx *mx, int64_t
     d->mx.hosts = copy_array(mx->hosts, mx->count, sizeof *mx->hosts);
     d->mx.expires_at = kept_until(mx->expires_at, now);
     d->has_mx = true;
+}
+
+/* What is no definite answer is asked for anew with the next attempt. */
+void destination_keep_policy(struct destination *d, const struct known_policy *k, int64_t now)
+{
+    bool is_policy = k->status == STS_POLICY;
+    known_policy_clear(&d->policy);
+    d->policy_until = 0;
+    if (!is_policy && k->status != STS_NONE)
+        return;
+    known_policy_copy(&d->policy, k);
+    d->policy_until = is_policy ? kept_until(k->policy.expires_at, now) : now + KEPT_SECONDS;
+}
+
+const struct known_policy *destination_policy(const struct destination *d, int64_t now)
+{
+    return now < d->policy_until ? &d->policy : NULL;
+}
+
+void known_policy_set(struct known_policy *k, const struct sts_answer *answer)
+{
+    *k = (struct known_policy){.status = answer->status};
+    snprintf(k->detail, sizeof k->detail, "%s", answer->detail ? answer->detail : "");
+    if (answer->status == STS_POLICY)
+        sts_policy_copy(&k->policy, answer->policy);
+}
+
+void known_policy_copy(struct known_policy *to, const struct known_policy *from)
+{
+    *to = *from;
+    if (from->status == STS_POLICY)
+        sts_policy_copy(&to->policy, &from->policy);
+}
+
+void known_policy_clear(struct known_policy *k)
+{
+    if (k->status == STS_POLICY)
+        sts_policy_clear(&k->policy);
+    *k = (struct known_policy){.status = STS_NONE};
 }
 
 void dns_host_copy(struct dns_host *to, const struct dns_host *from)
@@ -183,7 +223,8 @@ static bool keys_equal(const struct connection_key *a, const struct connection_k
 {
     return strcmp(a->host, b->host) == 0 && net_address_equal(&a->to, &b->to) &&
            net_address_equal(&a->source, &b->source) && a->is_local_route == b->is_local_route &&
-           a->is_smarthost == b->is_smarthost && a->is_name_secure == b->is_name_secure;
+           a->is_smarthost == b->is_smarthost && a->is_name_secure == b->is_name_secure &&
+           a->sts == b->sts && a->is_tls_remembered == b->is_tls_remembered;
 }
 
 static struct client *take_out(struct idle_connection *i)

@@ -10,6 +10,7 @@
 #include "gateway/delivery/lanes.h"
 #include "gateway/delivery/settings.h"
 #include "gateway/dns/dns.h"
+#include "gateway/sts/sts.h"
 
 /* Where mail for one recipient domain goes, read from the configuration. */
 struct next_hop {
@@ -26,6 +27,16 @@ const char *next_hop_key(const struct next_hop *n, char out[NEXT_HOP_KEY_SIZE]);
 /* A route for a named domain that leads to loopback or a Unix socket (GUARANTEE.md section 1). */
 bool next_hop_is_local(const struct next_hop *n, const struct net_address *connected);
 
+/* The answer about a domain's MTA-STS policy, kept. */
+struct known_policy {
+    enum sts_status status;
+    struct sts_policy policy; /* owned content; of STS_POLICY */
+    char detail[200];
+};
+void known_policy_set(struct known_policy *k, const struct sts_answer *answer); /* copies */
+void known_policy_copy(struct known_policy *to, const struct known_policy *from);
+void known_policy_clear(struct known_policy *k);
+
 /* Which connection would do: everything that must be equal for a connection to be used again. The
  * judge looks at it all the same. */
 struct connection_key {
@@ -36,6 +47,8 @@ struct connection_key {
     bool is_smarthost; /* facts of the way there, not of the connection: two routes may share a next
                           hop */
     bool is_name_secure;
+    enum guarantee_sts sts;
+    bool is_tls_remembered;
 };
 
 struct idle_connection {
@@ -75,7 +88,9 @@ struct destination {
     TAILQ_HEAD(, idle_connection) idle;
     TAILQ_HEAD(, remembered_host) hosts;
     bool has_mx;
-    struct dns_mx mx;          /* owned copy */
+    struct dns_mx mx; /* owned copy */
+    struct known_policy policy;
+    int64_t policy_until;      /* wall clock seconds; 0: not known */
     int64_t back_off_until_ms; /* loop clock; 0: none */
     struct outcome back_off_reason;
 };
@@ -87,6 +102,8 @@ void destination_free(struct destination *d); /* closes idle connections; nothin
  * next call; NULL: ask. */
 const struct dns_mx *destination_mx(const struct destination *d, int64_t now);
 void destination_keep_mx(struct destination *d, const struct dns_mx *mx, int64_t now);
+const struct known_policy *destination_policy(const struct destination *d, int64_t now);
+void destination_keep_policy(struct destination *d, const struct known_policy *k, int64_t now);
 const struct dns_host *destination_host(struct destination *d, const char *name, int64_t now);
 void destination_keep_host(struct destination *d, const char *name, const struct dns_host *host,
                            int64_t now);

@@ -196,6 +196,7 @@ static void client_rested(void *context, struct client *c)
     struct guarantee_host facts = client_facts(c);
     switch (client_state(c)) {
     case CLIENT_DEAD:
+        attempt_learn(a, &facts);
         connection_died(a);
         return;
     case CLIENT_GREETED:
@@ -203,10 +204,15 @@ static void client_rested(void *context, struct client *c)
             client_start_tls(c);
             return;
         }
+        attempt_learn(a, &facts);
         send_what_passes(a);
         return;
     case CLIENT_SECURED:
-        send_what_passes(a);
+        attempt_learn(a, &facts);
+        if (attempt_doubts_policy(a, &facts))
+            attempt_give_up_connection(a, false);
+        else
+            send_what_passes(a);
         return;
     case CLIENT_CONNECTING:
     case CLIENT_SECURING:
@@ -219,6 +225,11 @@ static void client_rested(void *context, struct client *c)
 /* ---- connecting ---- */
 
 static const struct client_handler handler = {.rested = client_rested, .sent = client_sent};
+
+static int64_t earlier(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
 
 static void no_connection(struct attempt *a)
 {
@@ -239,7 +250,7 @@ static void connect_fresh(struct attempt *a)
     struct contact c = attempt_contact(a);
     struct contact_way way = {
         .loop = a->o.loop, .events = a->o.events, .to = &a->key.to, .source = &a->key.source};
-    a->expires_at = a->host.expires_at;
+    a->expires_at = earlier(a->host.expires_at, attempt_policy_until(a));
     a->client = contact_open(&c, &way, &handler, a);
     if (!a->client)
         no_connection(a);

@@ -18,6 +18,8 @@ struct guarantee_host attempt_keep_facts(struct attempt *a, const struct guarant
     kept.protocol = keep(a, h->protocol);
     kept.cipher = keep(a, h->cipher);
     kept.certificate_error = keep(a, h->certificate_error);
+    kept.sts_domain = keep(a, h->sts_domain);
+    kept.sts_detail = keep(a, h->sts_detail);
     return kept;
 }
 
@@ -53,6 +55,8 @@ struct contact attempt_contact(const struct attempt *a)
         .mx = &a->hosts[a->host_index],
         .host = &a->host,
         .is_name_secure = a->is_name_secure,
+        .policy = &a->policy,
+        .memory = &a->memory,
         .failed_tls = a->failed_tls,
         .failed_cause = &a->failed_cause,
     };

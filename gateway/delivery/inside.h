@@ -1,6 +1,7 @@
 /* inside.h - the inside of an attempt, shared by the files that carry it out and by nobody else:
- * attempt.c (its life), walk.c (hosts and addresses in order), exchange.c (connections and
- * transactions), facts.c (what was seen), settle.c (what becomes of each recipient). */
+ * attempt.c (its life), walk.c (hosts and addresses in order), promise.c (the MTA-STS policy),
+ * exchange.c (connections and transactions), facts.c (what was seen), learn.c (what is remembered
+ * of it), settle.c (what becomes of each recipient). */
 #ifndef GATEWAY_DELIVERY_INSIDE_H
 #define GATEWAY_DELIVERY_INSIDE_H
 
@@ -31,6 +32,9 @@ struct attempt {
     bool has_left;
 
     struct dns_question *question; /* NULL: none under way */
+    struct sts_question *policy_question;
+    struct known_policy policy; /* owned content */
+    bool was_policy_fetched_anew;
     enum guarantee_destination found;
     char detail[256]; /* of `found` */
     bool is_name_secure;
@@ -38,7 +42,8 @@ struct attempt {
     struct dns_mx_host *hosts; /* owned, in the order tried */
     size_t host_count, host_index;
     size_t blocked_hosts;
-    struct dns_host host; /* the present one; owned copy */
+    struct dns_host host;         /* the present one; owned copy */
+    struct posture_memory memory; /* of the present host */
     size_t address_index;
     unsigned addresses_tried;
 
@@ -71,6 +76,12 @@ struct contact attempt_contact(const struct attempt *a); /* of the present host;
 struct guarantee_host attempt_facts_before(struct attempt *a, const struct net_address *to);
 int64_t attempt_later(int64_t a, int64_t b);
 
+/* ---- learn.c ---- */
+
+/* Remembers what a new connection showed, once it rests or is over. The clear one that follows a
+ * handshake that failed shows nothing new. */
+void attempt_learn(struct attempt *a, const struct guarantee_host *facts);
+
 /* ---- settle.c ---- */
 
 struct guarantee_conclusion attempt_conclude(struct attempt *a, const struct addressee *t,
@@ -81,7 +92,21 @@ void attempt_settle_done(void *context, int error);
 /* ---- walk.c ---- */
 
 void attempt_resolve(struct attempt *a);
+void attempt_resolved(struct attempt *a); /* goes on when hosts and policy are both known */
 void attempt_next_address(struct attempt *a);
+void attempt_contact_again(struct attempt *a); /* the present address, with facts as they are now */
+
+/* ---- promise.c ---- */
+
+/* Begins to ask for the MTA-STS policy of the next-hop domain; attempt_resolved() when it is there.
+ */
+void attempt_ask_policy(struct attempt *a);
+/* An enforced policy does not fit this host (facts before contact, or of a connection): it is
+ * fetched anew, once in an attempt, and the present address is contacted under what came of it
+ * (GUARANTEE.md section 6). False: nothing to do, or done before. */
+bool attempt_doubts_policy(struct attempt *a, const struct guarantee_host *facts);
+void attempt_cancel_policy(struct attempt *a);
+int64_t attempt_policy_until(const struct attempt *a); /* INT64_MAX where none is in force */
 
 /* ---- exchange.c ---- */
 

@@ -322,6 +322,7 @@ static void set_certificate_facts(struct delivery_session *s, const struct tls_f
     }
     s->facts.is_pkix_valid = t->is_pkix_valid;
     s->facts.is_pkix_for_domain = t->has_pkix_name[0];
+    s->facts.is_pkix_for_host = t->has_pkix_name[1];
     snprintf(s->certificate_error, sizeof s->certificate_error, "%s",
              t->is_pkix_valid && t->dane != TLS_DANE_MISMATCHED ? "" : error);
 }
@@ -546,7 +547,8 @@ struct delivery_session *delivery_session_new(const struct delivery_session_opti
     s->facts.cipher = s->cipher;
     s->facts.certificate_error = s->certificate_error;
     s->facts.contact = GUARANTEE_UNTRIED;
-    s->facts.is_dane_matched = s->facts.is_pkix_valid = s->facts.is_pkix_for_domain = false;
+    s->facts.is_dane_matched = s->facts.is_pkix_valid = false;
+    s->facts.is_pkix_for_domain = s->facts.is_pkix_for_host = false;
     s->facts.offers_requiretls = false;
     s->facts.answer = GUARANTEE_ANSWER_NONE;
     s->facts.at = port->now(context);

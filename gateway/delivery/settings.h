@@ -45,7 +45,8 @@ struct delivery_settings {
                        * interfaces */
     struct net_address *own; /* owned */
     int64_t retry_first_ms, retry_max_ms, lifetime_ms, warn_after_ms;
-    bool discards_stopped; /* guarantee.on_stop = discard */
+    int64_t remember_tls_ms; /* delivery.remember_tls; 0: off */
+    bool discards_stopped;   /* guarantee.on_stop = discard */
     int64_t hold_for_ms, patience_ms;
     size_t route_count;
     struct delivery_route *routes; /* owned */

@@ -7,6 +7,7 @@
 #include "gateway/tls/scram.h"
 #include "mail/date.h"
 #include "mail/id.h"
+#include "queue/trial.h"
 
 enum { EVIDENCE_MAX = 8 * 1024 };
 
@@ -92,6 +93,7 @@ void attempt_settle_done(void *context, int error)
     free(a->slot_of);
     free(a->hosts);
     dns_host_clear(&a->host);
+    known_policy_clear(&a->policy);
     queue_message_free(&a->o.message);
     delivery_settings_unref(a->o.settings);
     arena_free(&a->arena);
@@ -116,6 +118,7 @@ struct guarantee_conclusion attempt_conclude(struct attempt *a, const struct add
         .now = date_now(),
         .patience = a->o.settings->patience_ms / 1000,
     };
+    facts->are_stops_suspended = posture_suspends_stops(a->o.posture, facts->now);
     struct guarantee_conclusion c = guarantee_conclude(&t->requirement, facts);
     /* Trouble that begins within this second is counted from its end: patience is never shorter
      * than it says. */
@@ -124,6 +127,27 @@ struct guarantee_conclusion attempt_conclude(struct attempt *a, const struct add
         c.patience_ends_at += c.patience_ends_at > 0;
     }
     return c;
+}
+
+/* Dry run: what the flag would have done, had it been in force. Told once, with the end. */
+static void note_trial(struct attempt *a, const struct addressee *t,
+                       const struct guarantee_attempt *facts, const struct queue_result *result)
+{
+    struct guarantee_requirement flag = t->requirement;
+    struct outcome would;
+    char id[ID_SIZE];
+    flag.level = t->recipient.level;
+    if (t->recipient.exemption != EXEMPTION_DRY_RUN ||
+        result->disposition == DISPOSITION_DEFERRED || !guarantee_would_stop(&flag, facts, &would))
+        return;
+    struct queue_trial trial = {.at = facts->now, .id = t->recipient.id, .status = would.status};
+    snprintf(trial.user, sizeof trial.user, "%s", t->recipient.owner);
+    snprintf(trial.recipient, sizeof trial.recipient, "%s", t->recipient.address);
+    snprintf(trial.reason, sizeof trial.reason, "%s", would.text);
+    EVENT(a->o.events, EVENT_INFO, "dry-run", FIELD(KEY_ID, id_text(trial.id, id)),
+          FIELD(KEY_USER, trial.user), FIELD(KEY_TO, trial.recipient),
+          FIELD(KEY_REASON, trial.reason));
+    queue_trial_add(a->o.queue, &trial);
 }
 
 void attempt_settle(struct attempt *a, struct addressee *t)
@@ -163,6 +187,7 @@ void attempt_settle(struct attempt *a, struct addressee *t)
     result.is_guarded = t->requirement.policy >= GUARANTEE_POLICY_ENCRYPT ||
                         t->requirement.route >= GUARANTEE_POLICY_ENCRYPT;
     log_disposition(a, t, &result);
+    note_trial(a, t, &facts, &result);
     t->is_pending = false;
     a->pending--;
     a->settling++;

@@ -51,7 +51,7 @@ static void host_found_again(void *context, const struct dns_host *host)
     fresh.expires_at = attempt_later(fresh.expires_at, date_now() + 1);
     free(a->host.records);
     a->host = fresh;
-    contact_address(a, &a->host.addresses[a->address_index - 1]);
+    attempt_contact_again(a);
 }
 
 static void ask_again(struct attempt *a)
@@ -79,6 +79,7 @@ static void contact_address(struct attempt *a, const struct net_address *to)
         .is_local_route = next_hop_is_local(&a->next_hop, to),
         .is_smarthost = contact_is_smarthost(&a->next_hop),
         .is_name_secure = a->is_name_secure,
+        .is_tls_remembered = a->memory.is_tls_remembered,
     };
     if (source && to->family != NET_UNIX)
         a->key.source = *source;
@@ -90,6 +91,9 @@ static void contact_address(struct attempt *a, const struct net_address *to)
         return;
     }
     struct guarantee_host facts = attempt_facts_before(a, to);
+    if (attempt_doubts_policy(a, &facts))
+        return;
+    a->key.sts = facts.sts;
     leave_out_unusable(a, &facts);
     if (!is_anybody_open(a)) {
         attempt_next_address(a);
@@ -97,6 +101,11 @@ static void contact_address(struct attempt *a, const struct net_address *to)
     }
     a->addresses_tried++;
     attempt_connect(a);
+}
+
+void attempt_contact_again(struct attempt *a)
+{
+    contact_address(a, &a->host.addresses[a->address_index - 1]);
 }
 
 /* A limit of ours is no word of the destination's: nobody is stopped while a host of it was not
@@ -186,6 +195,8 @@ static bool filter_addresses(struct attempt *a)
 static void use_host(struct attempt *a)
 {
     a->address_index = 0;
+    a->memory = posture_memory(a->o.posture, a->o.domain, a->hosts[a->host_index].name,
+                               a->o.settings->remember_tls_ms / 1000, date_now());
     if (!filter_addresses(a)) {
         cut_at_ourselves(a);
         return;
@@ -204,15 +215,9 @@ static void host_without_address(struct attempt *a)
         attempt_end_at(a, GUARANTEE_DESTINATION_NO_SUCH, "");
         return;
     }
-    struct outcome cause =
-        is_denied ? outcome_local(status_make(4, 4, 4), "Host %s has no address", name)
-                  : outcome_local(status_make(4, 4, 3), "Address look-up for %s failed: %s", name,
-                                  h->detail[0] ? h->detail : "no answer");
-    if (h->status == DNS_OUR_FAULT)
-        cause.status = status_make(4, 3, 0);
-    outcome_set_host(&cause, name, NULL, 0);
-    attempt_record_no_contact(
-        a, h->status == DNS_OUR_FAULT ? GUARANTEE_OUR_FAULT : GUARANTEE_NO_CONTACT, &cause);
+    enum guarantee_contact contact;
+    struct outcome cause = contact_no_address(name, h, &contact);
+    attempt_record_no_contact(a, contact, &cause);
     a->host_index++;
     next_host(a);
 }
@@ -309,39 +314,29 @@ static void use_mx(struct attempt *a, const struct dns_mx *mx)
     a->hosts = xalloc((mx->count + 1) * sizeof *a->hosts);
     memcpy(a->hosts, mx->hosts, mx->count * sizeof *a->hosts);
     order_hosts(a);
-    next_host(a);
+    attempt_resolved(a);
+}
+
+void attempt_resolved(struct attempt *a)
+{
+    if (!a->question && !a->policy_question)
+        next_host(a);
 }
 
 static void follow_mx(struct attempt *a, const struct dns_mx *mx)
 {
-    switch (mx->status) {
-    case DNS_DATA:
-    case DNS_NODATA:
-        if (mx->is_null)
-            attempt_end_at(a, GUARANTEE_DESTINATION_NULL_MX, "");
-        else if (mx->count == 0)
-            attempt_end_at(a, GUARANTEE_DESTINATION_LOOKUP_FAILED, "no MX record names a host");
-        else
-            use_mx(a, mx);
-        return;
-    case DNS_NXDOMAIN:
-        attempt_end_at(a, GUARANTEE_DESTINATION_NO_SUCH, "");
-        return;
-    case DNS_FAILED:
-    case DNS_BOGUS:
-        attempt_end_at(a, GUARANTEE_DESTINATION_LOOKUP_FAILED, mx->detail);
-        return;
-    case DNS_OUR_FAULT:
-        attempt_end_at(a, GUARANTEE_DESTINATION_OUR_FAULT, mx->detail);
-        return;
-    }
-    panic("no such answer: %d", (int)mx->status);
+    a->found = contact_destination(mx, a->detail, sizeof a->detail);
+    if (a->found == GUARANTEE_DESTINATION_FOUND)
+        use_mx(a, mx);
+    else
+        attempt_finish(a);
 }
 
 static void mx_found(void *context, const struct dns_mx *mx)
 {
     struct attempt *a = context;
     a->question = NULL;
+    contact_learn_zone(a->o.posture, a->o.domain, mx);
     destination_keep_mx(a->o.destination, mx, date_now());
     follow_mx(a, mx);
 }
@@ -361,6 +356,7 @@ void attempt_resolve(struct attempt *a)
         next_host(a);
         return;
     case NEXT_HOP_MX:
+        attempt_ask_policy(a);
         known = destination_mx(a->o.destination, date_now());
         if (known) {
             follow_mx(a, known);

@@ -229,6 +229,15 @@ bool sts_policy_parse(struct slice text, struct sts_policy *out, const char **wh
     return true;
 }
 
+void sts_policy_copy(struct sts_policy *to, const struct sts_policy *from)
+{
+    *to = *from;
+    to->text = xstrdup(from->text);
+    to->mx = xalloc((from->mx_count + 1) * sizeof *to->mx);
+    if (from->mx_count > 0)
+        memcpy(to->mx, from->mx, from->mx_count * sizeof *to->mx);
+}
+
 void sts_policy_clear(struct sts_policy *policy)
 {
     free(policy->mx);

@@ -39,6 +39,7 @@ struct sts_policy {
  * says what is wrong (static), *out is empty. More than the greatest max_age counts as the
  * greatest, and empty lines at the end are none. */
 NODISCARD bool sts_policy_parse(struct slice text, struct sts_policy *out, const char **why);
+void sts_policy_copy(struct sts_policy *to, const struct sts_policy *from); /* deep */
 void sts_policy_clear(struct sts_policy *policy); /* frees what it holds; empties it */
 const char *sts_mode_name(enum sts_mode mode);    /* "none", "testing", "enforce" */
 

@@ -163,6 +163,70 @@ WRAP(struct dns_question *, dns_find_host, struct dns *d, struct loop *l, const 
     return question;
 }
 
+/* ---- no MTA-STS policy, no memory ---- */
+
+static struct {
+    void (*found)(void *context, const struct sts_answer *answer);
+    void *context;
+} policy_asker;
+
+static void answer_policy(void *argument)
+{
+    (void)argument;
+    struct sts_answer none = {.status = STS_NONE, .detail = ""};
+    policy_asker.found(policy_asker.context, &none);
+}
+
+WRAP(struct sts_question *, sts_find, struct sts *s, struct loop *l, const char *domain,
+     enum sts_how how, void (*found)(void *context, const struct sts_answer *answer), void *context)
+{
+    (void)s;
+    (void)l;
+    assert_string_equal(domain, "example.net");
+    assert_int_equal(how, STS_CACHED_FIRST);
+    policy_asker.found = found;
+    policy_asker.context = context;
+    post(answer_policy, NULL);
+    return (struct sts_question *)&policy_asker;
+}
+
+WRAP(struct posture_memory, posture_memory, struct posture *p, const char *domain, const char *host,
+     int64_t remember, int64_t now)
+{
+    (void)p;
+    (void)domain;
+    (void)host;
+    (void)remember;
+    (void)now;
+    return (struct posture_memory){.tls_seen_at = 0};
+}
+
+WRAP(void, posture_learn, struct posture *p, const char *domain, const struct guarantee_host *h,
+     const char *key_exchange, const char *key_digest, int64_t now)
+{
+    (void)p;
+    (void)domain;
+    (void)h;
+    (void)key_exchange;
+    (void)key_digest;
+    (void)now;
+}
+
+WRAP(void, posture_learn_zone, struct posture *p, const char *domain, bool is_bogus, int64_t now)
+{
+    (void)p;
+    (void)domain;
+    (void)now;
+    assert_false(is_bogus);
+}
+
+WRAP(bool, posture_suspends_stops, const struct posture *p, int64_t now)
+{
+    (void)p;
+    (void)now;
+    return false;
+}
+
 /* ---- connections, as client.h describes them ---- */
 
 struct client {
@@ -183,6 +247,12 @@ static void arrive(void *argument)
     c->is_reached = !c->visit->is_refused;
     c->state = c->is_reached ? CLIENT_GREETED : CLIENT_DEAD;
     c->handler->rested(c->context, c);
+}
+
+WRAP(const struct tls_facts *, client_tls, const struct client *c)
+{
+    (void)c;
+    return NULL;
 }
 
 WRAP(struct client *, client_new, const struct client_options *o,

@@ -1,6 +1,7 @@
 /* Delivery on a real store and a real loop, to a mail store that is not there. Reading the queue is
  * wrapped, so that it can fail; clock and timers run fast. */
 #include "gateway/delivery/delivery.h"
+#include "gateway/posture/posture.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -93,6 +94,7 @@ static struct {
     pthread_t thread;
     struct delivery *delivery;
     struct delivery_settings *settings;
+    struct posture *posture;
     struct event_sink events;
     struct loop_timer *open; /* keeps the loop running */
     _Atomic bool is_stopped;
@@ -143,6 +145,7 @@ static int setup(void **state)
     scene.events = (struct event_sink){emit, NULL, EVENT_DEBUG};
     desk_open(&desk, 64 * MIB);
     scene.settings = settings_new();
+    scene.posture = posture_new(desk.q, NULL);
     return 0;
 }
 
@@ -161,6 +164,7 @@ static void start(void)
     struct delivery_options o = {
         .loop = scene.loop,
         .queue = desk.q,
+        .posture = scene.posture,
         .settings = scene.settings,
         .shares = 1,
         .events = &scene.events,
@@ -211,6 +215,7 @@ static int teardown(void **state)
     pthread_join(scene.thread, NULL);
     loop_free(scene.loop);
     delivery_settings_unref(scene.settings);
+    posture_free(scene.posture);
     desk_close(&desk);
     return 0;
 }
