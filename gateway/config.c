@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "gateway/schema.h"
+#include "mail/address.h"
 #include "mail/domain.h"
 
 /* libConfuse takes the end of the file for the end of every section. A key behind it, known at the
@@ -571,6 +572,7 @@ static struct delivery_settings *read_delivery(struct reading *r, cfg_t *root, e
     s->discards_stopped = is_set_to(guarantee, "on_stop", "discard");
     s->hold_for_ms = duration(guarantee, "hold_for");
     s->patience_ms = duration(guarantee, "patience");
+    s->counts_for_reports = r->config->report_organization[0] != '\0';
     read_own(s, r->config->submission);
     read_destinations(r, root, s);
     if (use == CONFIG_WHOLE && r->error[0] == '\0')
@@ -597,6 +599,35 @@ static void check_surroundings(struct reading *r, cfg_t *root)
         warn(r, line_of(r, root, "run_as"), "run_as: there is no user \"%s\" yet", c->run_as);
     if (duration(retry, "first") > duration(retry, "max"))
         report_key(r, retry, "first", "must not be longer than max");
+}
+
+/* Where an address is to stand: as it is used. The caller frees. */
+static char *address_text(struct reading *r, cfg_t *section, const char *key)
+{
+    struct address address;
+    const char *in = text(section, key);
+    if (in[0] == '\0')
+        return xstrdup("");
+    if (address_parse(slice_of(in), &address) != ADDRESS_OK) {
+        report_key(r, section, key, "expected an address such as \"postmaster@example.org\"");
+        return xstrdup("");
+    }
+    return xstrdup(address.text);
+}
+
+static void read_reports(struct reading *r, cfg_t *tlsrpt)
+{
+    struct config *c = r->config;
+    c->report_organization = xstrdup(text(tlsrpt, "organization"));
+    c->report_contact = address_text(r, tlsrpt, "contact");
+    c->report_from = address_text(r, tlsrpt, "from");
+    c->report_spread_ms = duration(tlsrpt, "spread");
+    if (c->report_organization[0] != '\0' && c->report_contact[0] == '\0')
+        report_key(r, tlsrpt, "contact", "must be set: organization is");
+    if (c->report_from[0] == '\0') {
+        free(c->report_from);
+        c->report_from = xstrdup(c->report_contact);
+    }
 }
 
 static void read_name(cfg_t *section, const char *key, char out[DOMAIN_SIZE])
@@ -632,6 +663,7 @@ static void read_top(struct reading *r, cfg_t *root, enum config_use use)
     c->resolvers = xalloc((c->resolver_count + 1) * sizeof *c->resolvers);
     for (unsigned i = 0; i < c->resolver_count; i++)
         c->resolvers[i] = xstrdup(cfg_getnstr(dns, "resolvers", i));
+    read_reports(r, cfg_getsec(root, "tlsrpt"));
     c->queue_size = octets(cfg_getsec(root, "limits"), "queue_size");
     if (!level_parse(slice_of(text(cfg_getsec(root, "guarantee"), "default_level")),
                      &c->default_level))
@@ -751,6 +783,9 @@ void config_free(struct config *c)
     free(c->run_as);
     free(c->trust_anchor);
     free(c->unbound_config);
+    free(c->report_organization);
+    free(c->report_contact);
+    free(c->report_from);
     free(c->ca_file);
     for (size_t i = 0; i < c->resolver_count; i++)
         free(c->resolvers[i]);

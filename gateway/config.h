@@ -19,7 +19,7 @@ struct config {
     enum event_severity log_level;
     char *trust_anchor;
     char *unbound_config;
-    char *ca_file;                      /* delivery.ca_file, for policy hosts */
+    char *ca_file;                      /* delivery.ca_file, for HTTPS */
     char self_test_signed[DOMAIN_SIZE]; /* A-labels; "": not asked */
     char self_test_unsigned[DOMAIN_SIZE];
     char self_test_bogus[DOMAIN_SIZE];
@@ -27,6 +27,10 @@ struct config {
     char **resolvers;
     uint64_t queue_size;
     enum level default_level;
+    char *report_organization; /* "": no reports about TLS; of them also: */
+    char *report_contact;
+    char *report_from; /* never "" where there is an organization */
+    int64_t report_spread_ms;
     bool keeps_sha1;                        /* SCRAM-SHA-1 is configured: its verifiers are made */
     struct submission_settings *submission; /* one reference */
     struct delivery_settings *delivery;     /* one reference */

@@ -25,6 +25,7 @@
 #include "gateway/sts/sts.h"
 #include "gateway/submission/auth.h"
 #include "gateway/submission/submission.h"
+#include "gateway/tlsrpt/tlsrpt.h"
 #include "mail/date.h"
 
 struct bound {
@@ -68,6 +69,7 @@ struct gateway {
     struct submission_limits *limits;
     struct control_server *control;
     struct reporter *reporter;
+    struct tlsrpt *tlsrpt;
     struct worker *workers;
     unsigned worker_count;
     unsigned running; /* workers that have not stopped */
@@ -264,6 +266,35 @@ static struct control_facts control_facts_of(struct gateway *g)
     };
 }
 
+static struct tlsrpt_settings tlsrpt_settings_of(const struct config *c)
+{
+    return (struct tlsrpt_settings){
+        .organization = c->report_organization,
+        .contact = c->report_contact,
+        .from = c->report_from,
+        .hostname = c->hostname,
+        .spread_ms = c->report_spread_ms,
+        .ca_file = c->ca_file,
+        .ip_version = c->delivery->ip_version,
+        .blocked = c->delivery->blocked,
+        .blocked_count = c->delivery->blocked_count,
+    };
+}
+
+static bool open_tlsrpt(struct gateway *g)
+{
+    struct tlsrpt_settings settings = tlsrpt_settings_of(g->config);
+    struct tlsrpt_options o = {
+        .loop = g->workers[0].loop,
+        .queue = g->queue,
+        .dns = g->dns,
+        .settings = &settings,
+        .events = log_sink(),
+    };
+    g->tlsrpt = tlsrpt_new(&o);
+    return g->tlsrpt || complain("no resources for the reports about TLS");
+}
+
 static void read_gauge(void *context)
 {
     struct worker *w = context;
@@ -406,7 +437,9 @@ static void apply(struct gateway *g, struct config *new, struct dns *dns, struct
         w->new_sts = sts;
         loop_post(w->loop, reload_worker, w);
     }
+    struct tlsrpt_settings reports = tlsrpt_settings_of(new);
     reporter_reload(g->reporter, new->delivery);
+    tlsrpt_reload(g->tlsrpt, &reports, dns);
     config_free(g->config);
     g->config = new;
     facts = control_facts_of(g);
@@ -456,6 +489,7 @@ static void end_loops(struct gateway *g)
     loop_timer_free(g->ticks);
     control_server_free(g->control);
     reporter_free(g->reporter);
+    tlsrpt_free(g->tlsrpt);
     for (unsigned i = 0; i < g->worker_count; i++)
         loop_stop(g->workers[i].loop);
 }
@@ -465,10 +499,16 @@ static void control_stopped(void *context)
     end_loops(context);
 }
 
-static void reporter_stopped(void *context)
+static void tlsrpt_stopped(void *context)
 {
     struct gateway *g = context;
     control_server_stop(g->control, control_stopped, g);
+}
+
+static void reporter_stopped(void *context)
+{
+    struct gateway *g = context;
+    tlsrpt_stop(g->tlsrpt, tlsrpt_stopped, g);
 }
 
 static void worker_stopped_home(void *argument)
@@ -591,6 +631,8 @@ static bool open_rooms(struct gateway *g)
     for (unsigned i = 0; i < g->worker_count; i++)
         if (!furnish(&g->workers[i]))
             return false;
+    if (!open_tlsrpt(g))
+        return false;
     g->reporter = reporter_new(home, g->queue, g->config->delivery, log_sink());
     g->control = control_server_new(home, g->control_fd, g->queue, &facts, log_sink());
     return (g->reporter && g->control) || complain("no resources for the control socket");

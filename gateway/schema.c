@@ -104,6 +104,15 @@ const struct schema_key schema_keys[] = {
     {"source", "address", SCHEMA_ADDRESSES, NULL, 1, 0, NULL,
      "outgoing address for senders of that domain, one per family"},
 
+    {"tlsrpt", "organization", SCHEMA_TEXT, "", 0, 200, NULL,
+     "whose reports about TLS they are; \"\" = none are made"},
+    {"tlsrpt", "contact", SCHEMA_TEXT, "", 0, ADDRESS_SIZE - 1, NULL,
+     "address said in the reports; must be set with organization"},
+    {"tlsrpt", "from", SCHEMA_TEXT, "", 0, ADDRESS_SIZE - 1, NULL,
+     "address that reports by mail come from; \"\" = contact"},
+    {"tlsrpt", "spread", SCHEMA_DURATION, "4h", 0, 20 * HOUR, NULL,
+     "the time after midnight UTC over which reports go out"},
+
     {"limits", "message_size", SCHEMA_SIZE, "50M", 1024, INT64_MAX, NULL, "largest message"},
     {"limits", "recipients", SCHEMA_NUMBER, "100", 1, 100000, NULL, "per message"},
     {"limits", "queue_size", SCHEMA_SIZE, "64G", 1 << 20, INT64_MAX, NULL,

@@ -48,6 +48,7 @@ struct delivery_settings {
     int64_t remember_tls_ms; /* delivery.remember_tls; 0: off */
     bool discards_stopped;   /* guarantee.on_stop = discard */
     int64_t hold_for_ms, patience_ms;
+    bool counts_for_reports; /* results of sessions are counted (RFC 8460) */
     size_t route_count;
     struct delivery_route *routes; /* owned */
     size_t policy_count;
