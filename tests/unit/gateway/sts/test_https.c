@@ -336,6 +336,15 @@ static void no_ca_file_and_no_descriptor_are_our_own_faults(void **state)
     loop_free(s.loop);
 }
 
+static void the_authorities_of_the_system_are_those_without_a_file(void **state)
+{
+    (void)state;
+    enum https_status status =
+        run((struct https_call){.host = "good.test", .path = "/seen", .ca_file = ""}).status;
+    /* They do not know ours; a machine without any has a fault of its own. */
+    assert_true(status == HTTPS_CERTIFICATE || status == HTTPS_OUR_FAULT);
+}
+
 static void the_environment_has_no_say(void **state)
 {
     (void)state;
@@ -441,7 +450,7 @@ static void an_address_on_the_web_is_taken_apart(void **state)
 int main(void)
 {
     static struct name_case copies[COUNT_OF(names)];
-    struct CMUnitTest tests[COUNT_OF(names) + 14] = {
+    struct CMUnitTest tests[COUNT_OF(names) + 15] = {
         cmocka_unit_test(an_answer_comes_with_code_type_and_body),
         cmocka_unit_test(what_we_say_of_ourselves_is_little),
         cmocka_unit_test(every_code_is_an_answer_and_no_redirect_is_followed),
@@ -453,13 +462,14 @@ int main(void)
         cmocka_unit_test(a_post_carries_its_body_and_type),
         cmocka_unit_test(a_large_post_arrives_whole),
         cmocka_unit_test(no_ca_file_and_no_descriptor_are_our_own_faults),
+        cmocka_unit_test(the_authorities_of_the_system_are_those_without_a_file),
         cmocka_unit_test(the_environment_has_no_say),
         cmocka_unit_test(a_request_may_be_cancelled_at_any_moment),
         cmocka_unit_test(an_address_on_the_web_is_taken_apart),
     };
     for (size_t i = 0; i < COUNT_OF(names); i++) {
         copies[i] = names[i];
-        tests[14 + i] = (struct CMUnitTest){names[i].host, certificate, NULL, NULL, &copies[i]};
+        tests[15 + i] = (struct CMUnitTest){names[i].host, certificate, NULL, NULL, &copies[i]};
     }
     https_begin();
     return cmocka_run_group_tests(tests, begin, end);
