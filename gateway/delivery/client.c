@@ -294,6 +294,12 @@ const struct net_address *client_address(const struct client *c)
     return &c->to;
 }
 
+struct net_address client_local(const struct client *c)
+{
+    return c->stream ? *conn_local(stream_conn(c->stream))
+                     : (struct net_address){.family = NET_NONE};
+}
+
 void client_start_tls(struct client *c)
 {
     delivery_session_start_tls(c->session);

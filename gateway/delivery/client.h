@@ -69,6 +69,8 @@ const struct tls_facts *client_tls(const struct client *c);   /* NULL: no TLS, o
 const struct ehlo_facts *client_ehlo(const struct client *c); /* of the last EHLO */
 unsigned client_transactions(const struct client *c);         /* carried so far */
 const struct net_address *client_address(const struct client *c);
+/* Our end of the connection; NET_NONE where there was none, or is none any more. */
+struct net_address client_local(const struct client *c);
 
 /* Says STARTTLS; only in GREETED with STARTTLS offered and not tried yet (a bug of ours otherwise).
  */

@@ -150,7 +150,7 @@ const struct known_policy *destination_policy(const struct destination *d, int64
 
 void known_policy_set(struct known_policy *k, const struct sts_answer *answer)
 {
-    *k = (struct known_policy){.status = answer->status};
+    *k = (struct known_policy){.status = answer->status, .failure = answer->failure};
     snprintf(k->detail, sizeof k->detail, "%s", answer->detail ? answer->detail : "");
     if (answer->status == STS_POLICY)
         sts_policy_copy(&k->policy, answer->policy);

@@ -31,6 +31,7 @@ bool next_hop_is_local(const struct next_hop *n, const struct net_address *conne
 struct known_policy {
     enum sts_status status;
     struct sts_policy policy; /* owned content; of STS_POLICY */
+    enum sts_failure failure; /* why there is none, for reports */
     char detail[200];
 };
 void known_policy_set(struct known_policy *k, const struct sts_answer *answer); /* copies */

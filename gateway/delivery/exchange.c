@@ -197,6 +197,7 @@ static void client_rested(void *context, struct client *c)
     switch (client_state(c)) {
     case CLIENT_DEAD:
         attempt_learn(a, &facts);
+        attempt_count(a, &facts);
         connection_died(a);
         return;
     case CLIENT_GREETED:
@@ -205,14 +206,17 @@ static void client_rested(void *context, struct client *c)
             return;
         }
         attempt_learn(a, &facts);
+        attempt_count(a, &facts);
         send_what_passes(a);
         return;
     case CLIENT_SECURED:
         attempt_learn(a, &facts);
-        if (attempt_doubts_policy(a, &facts))
+        if (attempt_doubts_policy(a, &facts)) {
             attempt_give_up_connection(a, false);
-        else
-            send_what_passes(a);
+            return;
+        }
+        attempt_count(a, &facts);
+        send_what_passes(a);
         return;
     case CLIENT_CONNECTING:
     case CLIENT_SECURING:

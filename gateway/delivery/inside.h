@@ -81,6 +81,9 @@ int64_t attempt_later(int64_t a, int64_t b);
 /* Remembers what a new connection showed, once it rests or is over. The clear one that follows a
  * handshake that failed shows nothing new. */
 void attempt_learn(struct attempt *a, const struct guarantee_host *facts);
+/* Counts the session for the report to the domain (RFC 8460), where reports are made: once for each
+ * connection, when it is known what it is; and for a host that nobody could be sent to. */
+void attempt_count(struct attempt *a, const struct guarantee_host *facts);
 
 /* ---- settle.c ---- */
 

@@ -96,6 +96,7 @@ static void contact_address(struct attempt *a, const struct net_address *to)
     a->key.sts = facts.sts;
     leave_out_unusable(a, &facts);
     if (!is_anybody_open(a)) {
+        attempt_count(a, &facts);
         attempt_next_address(a);
         return;
     }
