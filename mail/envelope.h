@@ -44,10 +44,12 @@ enum origin {
 #define ORIGIN_LAST ORIGIN_REPORT /* for whoever bounds a stored value */
 
 struct envelope_recipient {
-    char *address;            /* path text, as in struct address */
-    char *orcpt;              /* "" when absent */
-    unsigned notify;          /* enum notify bits */
-    enum level level;         /* the flag as it stood when 250 was said */
+    char *address;      /* path text, as in struct address */
+    char *orcpt;        /* "" when absent */
+    unsigned notify;    /* enum notify bits, as the client said them */
+    bool wants_receipt; /* a receipt is due for it whatever NOTIFY (but NEVER) and the next host
+                         * say: a wish of the sender's account, never passed on as NOTIFY */
+    enum level level;   /* the flag as it stood when 250 was said */
     enum exemption exemption; /* lifts it; the level stays recorded for the log and the notices */
     char *owner; /* address of the flag's owner, "" when no flag applies: the notice about a stop
                     goes here */

@@ -149,6 +149,8 @@ static bool apply(struct queue_recipient *r, const struct queue_result *result)
 {
     r->outcome = result->outcome;
     r->last_attempt_at_ms = result->attempted_at_ms;
+    r->tls_seen_at = result->tls_seen_at;
+    r->is_suspended = result->is_suspended;
     r->due_at_ms = 0;
     r->is_urgent = false;
     if (result->disposition != DISPOSITION_DELIVERED)
@@ -160,6 +162,8 @@ static bool apply(struct queue_recipient *r, const struct queue_result *result)
     case DISPOSITION_DELIVERED:
         r->state = QUEUE_DELIVERED;
         r->is_relayed = result->is_relayed;
+        r->is_passed_on = result->is_passed_on;
+        r->is_local = result->is_local;
         set_text(&r->protocol, result->protocol);
         set_text(&r->cipher, result->cipher);
         set_text(&r->verified, result->verified);

@@ -50,6 +50,8 @@ struct queue_result {
     bool is_discarded;
     struct outcome outcome;
     int64_t attempted_at_ms;
+    int64_t tls_seen_at; /* as in struct queue_recipient, like the next */
+    bool is_suspended;
     /* A flag, REQUIRETLS, a policy or a route demanded TLS for it, or one was lifted: the message
      * is guarded from now on (struct queue_message). HELD says so by itself. */
     bool is_guarded;
@@ -66,6 +68,8 @@ struct queue_result {
     bool is_unnotifiable;
     /* DELIVERED with report SUCCESS: */
     bool is_relayed;
+    bool is_passed_on;
+    bool is_local;
     const char *protocol, *cipher, *verified;
 };
 /* Stores the results, all in one commit, ends the leases, then calls done(context, 0). It never

@@ -47,6 +47,7 @@ struct queue_recipient {
     char *orcpt;
     char *owner;
     unsigned notify;
+    bool wants_receipt; /* by the sender's account, whatever NOTIFY says but NEVER */
     enum level level;
     enum exemption exemption;
     enum exemption bound_exemption; /* that of reception, whatever was released since */
@@ -64,6 +65,10 @@ struct queue_recipient {
     /* Of the last attempt; outcome.status.class is 0 when there was none. */
     struct outcome outcome;
     int64_t last_attempt_at_ms;
+    /* A downgrade: until then (seconds) the host of `outcome` was seen with TLS on many looks, and
+     * has none now; 0: it is none. */
+    int64_t tls_seen_at;
+    bool is_suspended; /* deferred in place of a stop, as stops are suspended */
     /* When held (or discarded): */
     int64_t stopped_at_ms;
     int64_t expires_at_ms;
@@ -75,6 +80,9 @@ struct queue_recipient {
                              operator is told */
     /* When delivered and a success notice is wanted: */
     bool is_relayed;
+    bool is_passed_on; /* the client's NOTIFY=SUCCESS went with it to a host that reports by itself:
+                          ours is a receipt that the account asked for */
+    bool is_local;     /* over a local route */
     char *protocol, *cipher, *verified;
 };
 

@@ -10,6 +10,7 @@ static struct queue_recipient recipient_of(const struct envelope_recipient *from
         .orcpt = from->orcpt,
         .owner = from->owner,
         .notify = from->notify,
+        .wants_receipt = from->wants_receipt,
         .level = from->level,
         .exemption = from->exemption,
         .bound_exemption = from->exemption,

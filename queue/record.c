@@ -57,6 +57,11 @@ enum {
     RECIPIENT_UNNOTIFIABLE = 8,
     RECIPIENT_RELAYED = 16,
     RECIPIENT_URGENT = 32,
+    RECIPIENT_RECEIPT = 64,
+    RECIPIENT_PASSED_ON = 128,
+    RECIPIENT_LOCAL = 256,
+    RECIPIENT_SUSPENDED = 512,
+    RECIPIENT_FLAGS = 1023, /* all of them */
 };
 
 static unsigned recipient_flags(const struct queue_recipient *r)
@@ -65,7 +70,10 @@ static unsigned recipient_flags(const struct queue_recipient *r)
            (r->is_force_needed ? RECIPIENT_FORCE_NEEDED : 0u) |
            (r->is_release_refused ? RECIPIENT_RELEASE_REFUSED : 0u) |
            (r->is_unnotifiable ? RECIPIENT_UNNOTIFIABLE : 0u) |
-           (r->is_relayed ? RECIPIENT_RELAYED : 0u) | (r->is_urgent ? RECIPIENT_URGENT : 0u);
+           (r->is_relayed ? RECIPIENT_RELAYED : 0u) | (r->is_urgent ? RECIPIENT_URGENT : 0u) |
+           (r->wants_receipt ? RECIPIENT_RECEIPT : 0u) |
+           (r->is_passed_on ? RECIPIENT_PASSED_ON : 0u) | (r->is_local ? RECIPIENT_LOCAL : 0u) |
+           (r->is_suspended ? RECIPIENT_SUSPENDED : 0u);
 }
 
 static void put_outcome(struct buffer *out, const struct outcome *o)
@@ -107,11 +115,12 @@ void record_put_recipient(struct buffer *out, const struct queue_recipient *r, u
     codec_put_uint(out, r->level, 1);
     codec_put_uint(out, r->exemption, 1);
     codec_put_uint(out, r->bound_exemption, 1);
-    codec_put_uint(out, recipient_flags(r), 1);
+    codec_put_uint(out, recipient_flags(r), 2);
     codec_put_uint(out, r->attempts, 4);
     codec_put_uint(out, (uint64_t)r->started_at_ms, 8);
     codec_put_uint(out, (uint64_t)r->trouble_since, 8);
     codec_put_uint(out, (uint64_t)r->last_attempt_at_ms, 8);
+    codec_put_uint(out, (uint64_t)r->tls_seen_at, 8);
     codec_put_uint(out, (uint64_t)r->stopped_at_ms, 8);
     codec_put_uint(out, (uint64_t)r->expires_at_ms, 8);
     put_outcome(out, &r->outcome);
@@ -137,17 +146,22 @@ bool record_get_recipient(struct slice in, struct queue_recipient *r, uint32_t *
     r->level = (enum level)codec_get_small(&from, 1, LEVEL_VERIFIED);
     r->exemption = (enum exemption)codec_get_small(&from, 1, EXEMPTION_LAST);
     r->bound_exemption = (enum exemption)codec_get_small(&from, 1, EXEMPTION_LAST);
-    unsigned flags = codec_get_small(&from, 1, 63);
+    unsigned flags = codec_get_small(&from, 2, RECIPIENT_FLAGS);
     r->was_warned = flags & RECIPIENT_WARNED;
     r->is_force_needed = flags & RECIPIENT_FORCE_NEEDED;
     r->is_release_refused = flags & RECIPIENT_RELEASE_REFUSED;
     r->is_unnotifiable = flags & RECIPIENT_UNNOTIFIABLE;
     r->is_relayed = flags & RECIPIENT_RELAYED;
     r->is_urgent = flags & RECIPIENT_URGENT;
+    r->wants_receipt = flags & RECIPIENT_RECEIPT;
+    r->is_passed_on = flags & RECIPIENT_PASSED_ON;
+    r->is_local = flags & RECIPIENT_LOCAL;
+    r->is_suspended = flags & RECIPIENT_SUSPENDED;
     r->attempts = (unsigned)codec_get_uint(&from, 4);
     r->started_at_ms = codec_get_time(&from);
     r->trouble_since = codec_get_time(&from);
     r->last_attempt_at_ms = codec_get_time(&from);
+    r->tls_seen_at = codec_get_time(&from);
     r->stopped_at_ms = codec_get_time(&from);
     r->expires_at_ms = codec_get_time(&from);
     get_outcome(&from, &r->outcome);
