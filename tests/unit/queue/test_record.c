@@ -28,6 +28,9 @@ static struct queue_recipient sample(void)
         .due_at_ms = 2,
         .trouble_since = 3,
         .was_warned = true,
+        .wants_receipt = true,
+        .tls_seen_at = 8,
+        .is_suspended = true,
         .report = QUEUE_REPORT_SUCCESS,
         .last_attempt_at_ms = 4,
         .stopped_at_ms = 5,
@@ -36,6 +39,8 @@ static struct queue_recipient sample(void)
         .evidence = text_b,
         .is_release_refused = true,
         .is_relayed = true,
+        .is_passed_on = true,
+        .is_local = true,
         .is_urgent = true,
         .protocol = text_c,
         .cipher = text_a,
@@ -72,6 +77,8 @@ static void a_recipient_survives_the_round_trip(void **state)
     assert_int_equal(got.due_at_ms, 2);
     assert_int_equal(got.trouble_since, 3);
     assert_true(got.was_warned && got.is_release_refused && got.is_relayed);
+    assert_true(got.wants_receipt && got.is_passed_on && got.is_local && got.is_suspended);
+    assert_int_equal(got.tls_seen_at, 8);
     assert_false(got.is_force_needed || got.is_unnotifiable);
     assert_int_equal(got.report, QUEUE_REPORT_SUCCESS);
     assert_int_equal(got.last_attempt_at_ms, 4);
@@ -93,6 +100,57 @@ static void a_recipient_survives_the_round_trip(void **state)
     assert_int_equal(peek.due_at_ms, 2);
     assert_int_equal(peek.lane.flow, 0xdeadbeef);
     assert_string_equal(peek.lane.domain, "one.example");
+    buffer_free(&b);
+}
+
+/* All there are: one that could not be read again would lose the recipient. */
+static void every_exemption_survives_the_round_trip(void **state)
+{
+    struct queue_recipient got;
+    struct buffer b;
+    uint32_t flow;
+    (void)state;
+    buffer_init(&b, 65536);
+    for (enum exemption e = EXEMPTION_NONE; e <= EXEMPTION_DRY_RUN; e++) {
+        struct queue_recipient want = sample();
+        want.exemption = want.bound_exemption = e;
+        buffer_clear(&b);
+        record_put_recipient(&b, &want, 1);
+        if (!record_get_recipient(buffer_slice(&b), &got, &flow))
+            fail_msg("exemption \"%s\" cannot be read again", exemption_name(e));
+        assert_int_equal(got.exemption, e);
+        assert_int_equal(got.bound_exemption, e);
+        queue_recipient_clear(&got);
+    }
+    buffer_free(&b);
+}
+
+/* Each by itself: none stands for another. */
+static void every_flag_of_a_recipient_has_a_bit_of_its_own(void **state)
+{
+    struct queue_recipient r = sample(), got;
+    bool *const flags[] = {&r.was_warned,      &r.is_force_needed, &r.is_release_refused,
+                           &r.is_unnotifiable, &r.is_relayed,      &r.is_urgent,
+                           &r.wants_receipt,   &r.is_passed_on,    &r.is_local,
+                           &r.is_suspended};
+    struct buffer b;
+    uint32_t flow;
+    (void)state;
+    buffer_init(&b, 65536);
+    for (size_t i = 0; i < COUNT_OF(flags); i++) {
+        for (size_t k = 0; k < COUNT_OF(flags); k++)
+            *flags[k] = k == i;
+        buffer_clear(&b);
+        record_put_recipient(&b, &r, 1);
+        assert_true(record_get_recipient(buffer_slice(&b), &got, &flow));
+        const bool seen[] = {got.was_warned,      got.is_force_needed, got.is_release_refused,
+                             got.is_unnotifiable, got.is_relayed,      got.is_urgent,
+                             got.wants_receipt,   got.is_passed_on,    got.is_local,
+                             got.is_suspended};
+        for (size_t k = 0; k < COUNT_OF(flags); k++)
+            assert_int_equal(seen[k], k == i);
+        queue_recipient_clear(&got);
+    }
     buffer_free(&b);
 }
 
@@ -370,6 +428,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_recipient_survives_the_round_trip),
+        cmocka_unit_test(every_exemption_survives_the_round_trip),
+        cmocka_unit_test(every_flag_of_a_recipient_has_a_bit_of_its_own),
         cmocka_unit_test(a_guarded_message_survives_the_round_trip),
         cmocka_unit_test(cut_records_are_refused),
         cmocka_unit_test(cut_records_of_learnt_things_are_refused),
