@@ -140,7 +140,7 @@ enum state transaction_committed(struct session *s, int error);
 
 /* recipient.c */
 enum state recipient_rcpt(struct session *s, struct slice rest);
-enum state recipient_answered(struct session *s, const char *words);
+enum state recipient_answered(struct session *s, const struct outcome *why);
 
 #define STATUS(class, subject, detail) status_make((class), (subject), (detail))
 

@@ -123,24 +123,26 @@ enum state recipient_rcpt(struct session *s, struct slice rest)
 }
 
 /* A host may have had its say in the words. */
-static void refuse(struct session *s, const char *words)
+static void refuse(struct session *s, const struct outcome *why)
 {
     char clean[WORDS_SIZE];
-    snprintf(clean, sizeof clean, "%s", words);
+    snprintf(clean, sizeof clean, "%.*s", (int)sizeof clean - 1, why->text);
     for (char *c = clean; *c; c++)
         if (*c < ' ' || *c > '~')
             *c = '?';
-    reply(s, 550, STATUS(5, 7, 4), "%s", clean);
+    reply(s, 550, why->status, "%s", clean);
 }
 
-enum state recipient_answered(struct session *s, const char *words)
+enum state recipient_answered(struct session *s, const struct outcome *why)
 {
     struct transaction *t = &s->transaction;
     const struct rcpt_command *command = t->asked;
     t->asked = NULL;
-    if (!words)
+    if (!why)
         return add_recipient(s, command);
-    refuse(s, words);
+    if (!outcome_is_permanent(why))
+        panic("a recipient is refused for what may pass");
+    refuse(s, why);
     if (t->taken[LIMITS_RECIPIENTS] > 0) {
         limits_give_back(s->options.limits, s->user, LIMITS_RECIPIENTS, 1);
         t->taken[LIMITS_RECIPIENTS]--;

@@ -228,11 +228,11 @@ static void do_message_abort(void *context)
     c->incoming = NULL;
 }
 
-static void rcpt_answered(void *context, const char *words)
+static void rcpt_answered(void *context, const struct outcome *why)
 {
     struct client *c = context;
     c->asked = NULL;
-    session_rcpt_answered(c->session, words);
+    session_rcpt_answered(c->session, why);
 }
 
 static bool do_ask_rcpt(void *context, const struct submission_question *question)

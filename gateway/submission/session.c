@@ -442,11 +442,11 @@ void session_committed(struct session *s, int error)
     flush(s);
 }
 
-void session_rcpt_answered(struct session *s, const char *words)
+void session_rcpt_answered(struct session *s, const struct outcome *why)
 {
     if (s->state != STATE_ASKING)
         panic("session: nobody was asked");
-    enter(s, too_many_errors(s, recipient_answered(s, words)));
+    enter(s, too_many_errors(s, recipient_answered(s, why)));
     flush(s);
 }
 

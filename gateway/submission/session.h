@@ -10,6 +10,7 @@
 
 #include "gateway/submission/auth.h"
 #include "gateway/submission/limits.h"
+#include "mail/outcome.h"
 
 struct session; /* opaque */
 
@@ -83,7 +84,7 @@ void session_gone(
 void session_auth_done(struct session *s);
 void session_drained(struct session *s, int error); /* an error: the store refused a piece */
 void session_committed(struct session *s, int error);
-void session_rcpt_answered(struct session *s, const char *words); /* NULL: taken */
+void session_rcpt_answered(struct session *s, const struct outcome *why); /* NULL: taken */
 /* The daemon stops: an idle session, or one in its handshake, ends; one in a transaction after it.
  */
 void session_stop(struct session *s);

@@ -9,6 +9,7 @@
 #include "gateway/submission/settings.h"
 #include "gateway/net/loop.h"
 #include "mail/event.h"
+#include "mail/outcome.h"
 #include "queue/queue.h"
 
 struct submission;        /* opaque */
@@ -31,13 +32,13 @@ struct submission_question {
 struct submission_ask_rcpt {
     void *context; /* shared by all loops that have the hook */
     /* Called on the asker's loop, whose thread it must not block. Never answers from inside the
-     * call; later, on that loop and at most once, answered(asker, words): NULL takes the recipient,
-     * anything else refuses it with 550 5.7.4 and these words (borrowed for the call; the first 480
-     * octets are said). Doubt means NULL. Who does not answer within 3 s is cancelled, and the
-     * recipient is taken. The result stands for the question until the answer or cancel(); NULL: it
-     * cannot be asked, the recipient is taken. */
+     * call; later, on that loop and at most once, answered(asker, why): NULL takes the recipient,
+     * anything else refuses it with 550, its status (of class 5) and its text (borrowed for the
+     * call; the first 480 octets are said). Doubt means NULL. Who does not answer within 3 s is
+     * cancelled, and the recipient is taken. The result stands for the question until the answer or
+     * cancel(); NULL: it cannot be asked, the recipient is taken. */
     void *(*ask)(void *context, struct loop *loop, const struct submission_question *question,
-                 void (*answered)(void *asker, const char *words), void *asker);
+                 void (*answered)(void *asker, const struct outcome *why), void *asker);
     /* On the asker's loop: no answer comes any more. */
     void (*cancel)(void *context, void *asked);
 };

@@ -227,6 +227,8 @@ static void bind_recipient(struct session *s, const struct guarantee_message *me
     envelope_set(&to->orcpt, r->orcpt);
     envelope_set(&to->owner, binding.owner);
     to->notify = r->notify;
+    /* Of the user who logged in; the relay listener knows none. */
+    to->wants_receipt = s->transaction.account.wants_receipts;
     to->level = binding.level;
     to->exemption = binding.exemption;
 }

@@ -330,10 +330,18 @@ void fake_session_answer(struct fake_session *f)
 {
     must(f->is_asking, "nobody was asked");
     f->is_asking = false;
-    /* Borrowed for the call: gone afterwards. */
-    char *words = f->rcpt_words ? xstrdup(f->rcpt_words) : NULL;
-    session_rcpt_answered(f->session, words);
-    free(words);
+    if (!f->rcpt_words) {
+        session_rcpt_answered(f->session, NULL);
+        return;
+    }
+    /* Borrowed for the call: gone afterwards. The text is as a careless hook may leave it. */
+    struct outcome *why = xalloc(sizeof *why);
+    *why = (struct outcome){.status = f->rcpt_status};
+    if (why->status.class == 0)
+        why->status = status_make(5, 7, 4);
+    snprintf(why->text, sizeof why->text, "%s", f->rcpt_words);
+    session_rcpt_answered(f->session, why);
+    free(why);
 }
 
 /* Answers one thing that the session waits for. */

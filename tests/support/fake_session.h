@@ -46,8 +46,9 @@ struct fake_session {
     int has_forward;   /* 1, 0, or the error of looking */
     int has_exception; /* the same */
     bool is_hook_missing;
-    bool waits_for_answer;  /* comes only with fake_session_answer() */
-    const char *rcpt_words; /* the answer at RCPT; NULL: taken */
+    bool waits_for_answer;     /* comes only with fake_session_answer() */
+    const char *rcpt_words;    /* the answer at RCPT; NULL: taken */
+    struct status rcpt_status; /* its status; class 0: 5.7.4 */
     /* The accounts answer so many times, then (unless 0) with the error. */
     unsigned accounts_answers;
     int accounts_error;

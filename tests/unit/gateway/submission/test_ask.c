@@ -40,7 +40,7 @@ static struct {
 
 static struct {
     struct loop_timer *timer; /* owned */
-    void (*answered)(void *asker, const char *words);
+    void (*answered)(void *asker, const struct outcome *why);
     void *asker;
     const char *words;
     bool is_silent, is_refusing;
@@ -53,14 +53,17 @@ static struct {
 static void answer(void *context)
 {
     (void)context;
-    char *words = oracle.words ? xstrdup(oracle.words) : NULL;
-    oracle.answered(oracle.asker, words);
-    free(words);
+    if (!oracle.words) {
+        oracle.answered(oracle.asker, NULL);
+        return;
+    }
+    struct outcome why = outcome_local(status_make(5, 7, 4), "%s", oracle.words);
+    oracle.answered(oracle.asker, &why);
 }
 
 static void *ask_oracle(void *context, struct loop *loop,
                         const struct submission_question *question,
-                        void (*answered)(void *asker, const char *words), void *asker)
+                        void (*answered)(void *asker, const struct outcome *why), void *asker)
 {
     assert_ptr_equal(context, &oracle);
     assert_ptr_equal(loop, house.loop);

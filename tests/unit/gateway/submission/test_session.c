@@ -1349,6 +1349,16 @@ static void a_recipient_said_twice_is_asked_about_once(void **state)
     fake_session_free(&f);
 }
 
+static void a_refusal_has_the_status_of_its_cause(void **state)
+{
+    (void)state;
+    struct fake_session f;
+    begin_asking(&f, "Cannot start TLS");
+    f.rcpt_status = status_make(5, 7, 5);
+    play(&f, (const struct step[]){{MAIL, MAIL_OK}, {RCPT, "550 5.7.5 Cannot start TLS\r\n"}, END});
+    fake_session_free(&f);
+}
+
 static void words_of_a_host_cannot_break_the_reply(void **state)
 {
     (void)state;
@@ -1437,6 +1447,7 @@ int main(void)
         cmocka_unit_test(no_answer_in_time_takes_the_recipient),
         cmocka_unit_test(a_client_that_vanishes_cancels_its_question),
         cmocka_unit_test(a_recipient_said_twice_is_asked_about_once),
+        cmocka_unit_test(a_refusal_has_the_status_of_its_cause),
         cmocka_unit_test(words_of_a_host_cannot_break_the_reply),
         cmocka_unit_test(a_recipient_that_is_refused_does_not_count_within_the_hour),
     };
