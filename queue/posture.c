@@ -116,6 +116,7 @@ static void merge_refusal(struct queue_posture *p, const struct queue_posture *s
     count_up(&p->refusals);
     p->refusal_last_at = later(p->refusal_last_at, seen->last_seen_at);
     memcpy(p->refusal, seen->refusal, sizeof p->refusal);
+    p->refusal_kind = seen->refusal_kind;
 }
 
 static void merge(struct queue_posture *p, const struct look *look)
@@ -186,6 +187,7 @@ static bool take_look(const struct queue_look *from, struct look *look)
     learn_text(from->cipher, seen->cipher, sizeof seen->cipher);
     learn_text(from->key_exchange, seen->key_exchange, sizeof seen->key_exchange);
     learn_text(from->key_digest, seen->key_digest, sizeof seen->key_digest);
+    seen->refusal_kind = from->refusal_kind;
     seen->last_seen_at = from->at;
     seen->verified = from->verified;
     seen->tlsa = from->tlsa;

@@ -31,6 +31,7 @@ struct queue_posture {
     int64_t refusal_first_at;
     int64_t refusal_last_at;
     char refusal[QUEUE_REFUSAL_SIZE]; /* words of the last refusal */
+    uint8_t refusal_kind;             /* of the last refusal: the caller's number */
     /* Of the last look with TLS: */
     char protocol[QUEUE_PROTOCOL_SIZE];
     char cipher[QUEUE_CIPHER_SIZE];
@@ -52,6 +53,7 @@ struct queue_look {
     /* Without TLS: why, where the host refuses it for good; NULL or "" for trouble that may pass.
      */
     const char *refusal;
+    uint8_t refusal_kind;
     /* With TLS: */
     const char *protocol;
     const char *cipher;

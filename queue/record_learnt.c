@@ -52,6 +52,7 @@ void record_put_posture(struct buffer *out, const struct queue_posture *p)
     codec_put_uint(out, (uint64_t)p->refusal_first_at, 8);
     codec_put_uint(out, (uint64_t)p->refusal_last_at, 8);
     codec_put_text(out, p->refusal);
+    codec_put_uint(out, p->refusal_kind, 1);
     codec_put_text(out, p->protocol);
     codec_put_text(out, p->cipher);
     codec_put_text(out, p->key_exchange);
@@ -77,6 +78,7 @@ bool record_get_posture(struct slice in, struct queue_posture *p)
     p->refusal_first_at = codec_get_time(&from);
     p->refusal_last_at = codec_get_time(&from);
     codec_get_array(&from, p->refusal, sizeof p->refusal);
+    p->refusal_kind = (uint8_t)codec_get_uint(&from, 1);
     codec_get_array(&from, p->protocol, sizeof p->protocol);
     codec_get_array(&from, p->cipher, sizeof p->cipher);
     codec_get_array(&from, p->key_exchange, sizeof p->key_exchange);

@@ -163,6 +163,56 @@ struct posture_memory posture_memory(struct posture *p, const char *domain, cons
     return memory;
 }
 
+/* What the status of such a refusal is; false: TLS was not refused, but found wanting, and that may
+ * be repaired where it stands written: at the certificate, in DNS, in the policy. */
+static bool is_refusal_of_tls(enum guarantee_kind kind, struct status *status)
+{
+    switch (kind) {
+    case GUARANTEE_NOT_OFFERED:
+    case GUARANTEE_REFUSED:
+        *status = status_make(5, 7, 4);
+        return true;
+    case GUARANTEE_HANDSHAKE_FAILED:
+        *status = status_make(5, 7, 5);
+        return true;
+    case GUARANTEE_ACCEPTABLE:
+    case GUARANTEE_NOT_YET:
+    case GUARANTEE_OWN_FAULT:
+    case GUARANTEE_UNREACHABLE:
+    case GUARANTEE_TLS_UNKNOWN:
+    case GUARANTEE_PASSING_TROUBLE:
+    case GUARANTEE_NOT_AUTHENTICATED:
+    case GUARANTEE_NO_REQUIRETLS:
+        break;
+    }
+    return false;
+}
+
+static bool is_row_of_refusals(const struct queue_posture *known, int64_t now)
+{
+    return known->refusals >= POSTURE_REFUSED_LOOKS &&
+           known->refusal_last_at - known->refusal_first_at >= POSTURE_REFUSED_SPREAD &&
+           known->last_seen_at == known->refusal_last_at &&
+           /* A clock that was set back makes no look fresh. */
+           now >= known->refusal_last_at && now - known->refusal_last_at <= POSTURE_REFUSED_FOR &&
+           known->tls_last_at <= known->refusal_first_at;
+}
+
+bool posture_refuses_tls(struct posture *p, const char *domain, const char *host, int64_t now,
+                         struct outcome *why)
+{
+    struct queue_posture known;
+    struct status status;
+    if (queue_posture_find(p->queue, domain, host, &known) != 0 ||
+        !is_row_of_refusals(&known, now) || known.tlsa != GUARANTEE_TLSA_NONE ||
+        (known.sts != GUARANTEE_STS_NONE && known.sts != GUARANTEE_STS_TESTING) ||
+        !is_refusal_of_tls(known.refusal_kind, &status))
+        return false;
+    *why = outcome_local(status, "%s", known.refusal);
+    outcome_set_host(why, host, NULL, 0);
+    return true;
+}
+
 /* ---- learning ---- */
 
 /* FNV-1a over texts and numbers, each with an end of its own. */
@@ -304,6 +354,7 @@ void posture_learn(struct posture *p, const char *domain, const struct guarantee
         .at = now,
         .has_tls = has_tls,
         .refusal = guarantee_is_final(verdict.kind) ? verdict.outcome.text : NULL,
+        .refusal_kind = (uint8_t)verdict.kind,
         .protocol = has_tls ? h->protocol : NULL,
         .cipher = has_tls ? h->cipher : NULL,
         .key_exchange = has_tls ? key_exchange : NULL,

@@ -38,6 +38,18 @@ struct posture_memory {
 struct posture_memory posture_memory(struct posture *p, const char *domain, const char *host,
                                      int64_t remember, int64_t now);
 
+/* A host is known to refuse TLS when it did so, for good, on at least 3 looks in a row, the first
+ * and the last of them at least 10 minutes apart (the addresses of one host are looked at one after
+ * the other), no look came after them, the last is at most a day old, and neither DANE nor MTA-STS
+ * had a say there. Then no mail goes there in clear whose sender demands TLS, whatever the level.
+ */
+#define POSTURE_REFUSED_LOOKS 3
+#define POSTURE_REFUSED_SPREAD 600
+#define POSTURE_REFUSED_FOR 86400
+/* *why is written where true: the words of the last look. In doubt false. */
+bool posture_refuses_tls(struct posture *p, const char *domain, const char *host, int64_t now,
+                         struct outcome *why);
+
 /* After every connection of delivery and check, when it is known what became of TLS on it. `domain`
  * is the recipients' (or the policy domain), A-label, as in posture_memory(). Looks that taught
  * nothing (no contact, local routes, TLS not tried) are passed over. key_exchange and key_digest:

@@ -48,8 +48,13 @@ static struct queue_look tls_look(const char *domain, const char *host, int64_t 
 static struct queue_look refusal_look(const char *domain, const char *host, int64_t at,
                                       const char *refusal)
 {
-    return (struct queue_look){
-        .domain = domain, .host = host, .at = at, .refusal = refusal, .verified = 9, .tlsa = 5};
+    return (struct queue_look){.domain = domain,
+                               .host = host,
+                               .at = at,
+                               .refusal = refusal,
+                               .refusal_kind = 7,
+                               .verified = 9,
+                               .tlsa = 5};
 }
 
 static void learn(const struct queue_look *looks, size_t count)
@@ -97,6 +102,7 @@ static void looks_add_up_and_outlive_a_restart(void **state)
     assert_int_equal(p.refusal_first_at, 200);
     assert_int_equal(p.refusal_last_at, 300);
     assert_string_equal(p.refusal, "454 no");
+    assert_int_equal(p.refusal_kind, 7);
     /* What TLS was like stays; what DNS says is of the last look. */
     assert_string_equal(p.protocol, "TLSv1.3");
     assert_string_equal(p.cipher, "TLS_AES_256_GCM_SHA384");

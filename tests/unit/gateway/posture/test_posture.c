@@ -324,6 +324,106 @@ static void many_that_lose_tls_open_the_breaker_and_it_closes_again(void **state
     assert_string_equal(s.breaker, "closed");
 }
 
+/* ---- what is known to refuse TLS ---- */
+
+static bool refuses(int64_t now, struct outcome *why)
+{
+    return posture_refuses_tls(posture, "a.example", "mx.a.example", now, why);
+}
+
+/* Three looks within the least time; the last one at START. */
+static void make_refusing(enum guarantee_tls tls)
+{
+    learn(tls, START - POSTURE_REFUSED_SPREAD);
+    learn(tls, START - 100);
+    learn(tls, START);
+}
+
+static void a_host_that_refused_tls_on_three_looks_is_known_for_a_day(void **state)
+{
+    (void)state;
+    struct outcome why;
+    assert_false(refuses(START, &why)); /* never seen */
+    learn(GUARANTEE_TLS_NOT_OFFERED, START - POSTURE_REFUSED_SPREAD);
+    learn(GUARANTEE_TLS_NOT_OFFERED, START);
+    assert_false(refuses(START, &why)); /* two looks */
+    learn(GUARANTEE_TLS_NOT_OFFERED, START + 100);
+    assert_true(refuses(START + 100, &why));
+    assert_int_equal(why.status.class, 5);
+    assert_int_equal(why.status.detail, 4);
+    assert_string_equal(why.text,
+                        "TLS is required, but was not offered by host mx.a.example[192.0.2.1]");
+    assert_true(refuses(START + 100 + POSTURE_REFUSED_FOR, &why));
+    assert_false(refuses(START + 100 + POSTURE_REFUSED_FOR + 1, &why));
+    assert_false(refuses(START + 99, &why)); /* the clock was set back */
+    assert_false(posture_refuses_tls(posture, "b.example", "mx.a.example", START + 100, &why));
+}
+
+static void looks_of_one_moment_are_not_several(void **state)
+{
+    (void)state;
+    struct outcome why;
+    learn(GUARANTEE_TLS_NOT_OFFERED, START - POSTURE_REFUSED_SPREAD + 1);
+    learn(GUARANTEE_TLS_NOT_OFFERED, START - 100);
+    learn(GUARANTEE_TLS_NOT_OFFERED, START);
+    assert_int_equal(find().refusals, 3);
+    assert_false(refuses(START, &why));
+    learn(GUARANTEE_TLS_NOT_OFFERED, START + 60);
+    assert_true(refuses(START + 60, &why));
+}
+
+static void another_look_after_the_refusals_leaves_doubt(void **state)
+{
+    (void)state;
+    static const enum guarantee_tls looks[] = {GUARANTEE_TLS_ESTABLISHED, GUARANTEE_TLS_TRY_LATER,
+                                               GUARANTEE_TLS_CUT};
+    struct outcome why;
+    for (size_t i = 0; i < COUNT_OF(looks); i++) {
+        teardown(NULL);
+        setup(NULL);
+        make_refusing(GUARANTEE_TLS_NOT_OFFERED);
+        assert_true(refuses(START, &why));
+        learn(looks[i], START + 1);
+        assert_false(refuses(START + 1, &why));
+    }
+}
+
+static void only_a_refusal_of_tls_itself_is_known(void **state)
+{
+    (void)state;
+    static const struct {
+        enum guarantee_tls tls;
+        enum guarantee_tlsa tlsa;
+        enum guarantee_sts sts;
+        int detail; /* of 5.7.x; 0: nothing is known */
+    } cases[] = {
+        {GUARANTEE_TLS_NOT_OFFERED, GUARANTEE_TLSA_NONE, GUARANTEE_STS_NONE, 4},
+        {GUARANTEE_TLS_REFUSED, GUARANTEE_TLSA_NONE, GUARANTEE_STS_NONE, 4},
+        {GUARANTEE_TLS_FAILED, GUARANTEE_TLSA_NONE, GUARANTEE_STS_NONE, 5},
+        {GUARANTEE_TLS_NOT_OFFERED, GUARANTEE_TLSA_NONE, GUARANTEE_STS_TESTING, 4},
+        {GUARANTEE_TLS_NOT_OFFERED, GUARANTEE_TLSA_NONE, GUARANTEE_STS_COVERS, 0},
+        {GUARANTEE_TLS_NOT_OFFERED, GUARANTEE_TLSA_NONE, GUARANTEE_STS_UNKNOWN, 0},
+        {GUARANTEE_TLS_NOT_OFFERED, GUARANTEE_TLSA_USABLE, GUARANTEE_STS_NONE, 0},
+        {GUARANTEE_TLS_NOT_OFFERED, GUARANTEE_TLSA_UNUSABLE, GUARANTEE_STS_NONE, 0},
+        {GUARANTEE_TLS_ESTABLISHED, GUARANTEE_TLSA_USABLE, GUARANTEE_STS_NONE, 0},
+        {GUARANTEE_TLS_TRY_LATER, GUARANTEE_TLSA_NONE, GUARANTEE_STS_NONE, 0},
+    };
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        struct guarantee_host h = host_with(cases[i].tls);
+        struct outcome why = {.status = {0, 0, 0}};
+        teardown(NULL);
+        setup(NULL);
+        h.tlsa = cases[i].tlsa;
+        h.sts = cases[i].sts;
+        h.cause = outcome_local(status_make(4, 4, 0), "cause");
+        for (int64_t at = START - 1000; at <= START; at += 200)
+            posture_learn(posture, "a.example", &h, NULL, NULL, at);
+        desk_flush(&desk);
+        if (refuses(START, &why) != (cases[i].detail > 0) || why.status.detail != cases[i].detail)
+            fail_msg("case %zu: 5.7.%d", i, (int)why.status.detail);
+    }
+}
+
 static void learn_zones(int count, bool is_bogus, int64_t now)
 {
     char zone[48];
@@ -441,6 +541,10 @@ int main(void)
         CLAIM(remember_tls_ends_when_it_is_over),
         CLAIM(a_downgrade_is_told_once_a_day_and_host),
         CLAIM(a_downgrade_needs_a_memory_and_a_final_loss_of_encryption),
+        CLAIM(a_host_that_refused_tls_on_three_looks_is_known_for_a_day),
+        CLAIM(looks_of_one_moment_are_not_several),
+        CLAIM(another_look_after_the_refusals_leaves_doubt),
+        CLAIM(only_a_refusal_of_tls_itself_is_known),
         CLAIM(many_that_lose_tls_open_the_breaker_and_it_closes_again),
         CLAIM(the_breaker_closes_in_time_though_nothing_is_looked_at),
         CLAIM(hosts_without_tls_for_days_have_not_lost_it_now),
