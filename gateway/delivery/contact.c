@@ -147,15 +147,6 @@ bool contact_filter(const struct contact *c, struct dns_host *host, size_t *bloc
     return true;
 }
 
-bool contact_is_policy_misfit(const struct guarantee_host *h)
-{
-    if (h->tlsa == GUARANTEE_TLSA_USABLE)
-        return false;
-    return h->sts == GUARANTEE_STS_EXCLUDES ||
-           (h->sts == GUARANTEE_STS_COVERS && h->tls == GUARANTEE_TLS_ESTABLISHED &&
-            !h->is_pkix_for_host);
-}
-
 struct outcome contact_no_address(const char *name, const struct dns_host *host,
                                   enum guarantee_contact *contact)
 {

@@ -42,11 +42,6 @@ struct guarantee_host contact_facts(const struct contact *c, const struct net_ad
  * not, by configuration. False: one of them is a listener of our own. */
 NODISCARD bool contact_filter(const struct contact *c, struct dns_host *host, size_t *blocked);
 
-/* An enforced policy does not fit the host: it lists another, or the certificate is not valid for
- * its name. Where a usable TLSA record is, the policy counts for nothing. Then it may have changed
- * (GUARANTEE.md section 6). */
-bool contact_is_policy_misfit(const struct guarantee_host *h);
-
 /* Why a host has no address to connect to; also *contact. */
 struct outcome contact_no_address(const char *name, const struct dns_host *host,
                                   enum guarantee_contact *contact);

@@ -140,12 +140,22 @@ void destination_keep_policy(struct destination *d, const struct known_policy *k
     if (!is_policy && k->status != STS_NONE)
         return;
     known_policy_copy(&d->policy, k);
+    d->policy.is_new = false; /* for whoever finds it here */
     d->policy_until = is_policy ? kept_until(k->policy.expires_at, now) : now + KEPT_SECONDS;
 }
 
-const struct known_policy *destination_policy(const struct destination *d, int64_t now)
+const struct known_policy *destination_policy(const struct destination *d, unsigned changes,
+                                              int64_t now)
 {
-    return now < d->policy_until ? &d->policy : NULL;
+    return now < d->policy_until && changes == d->policy.changes ? &d->policy : NULL;
+}
+
+bool known_policy_is_in_doubt(const struct known_policy *k, const struct guarantee_host *h)
+{
+    bool has_wrong_certificate = h->sts == GUARANTEE_STS_COVERS &&
+                                 h->tls == GUARANTEE_TLS_ESTABLISHED && !h->is_pkix_for_host;
+    return k->status == STS_POLICY && !k->is_new && h->tlsa != GUARANTEE_TLSA_USABLE &&
+           (h->sts == GUARANTEE_STS_EXCLUDES || has_wrong_certificate);
 }
 
 void known_policy_set(struct known_policy *k, const struct sts_answer *answer)

@@ -33,10 +33,16 @@ struct known_policy {
     struct sts_policy policy; /* owned content; of STS_POLICY */
     enum sts_failure failure; /* why there is none, for reports */
     char detail[200];
+    bool is_new; /* as in struct sts_answer */
+    unsigned changes;
 };
 void known_policy_set(struct known_policy *k, const struct sts_answer *answer); /* copies */
 void known_policy_copy(struct known_policy *to, const struct known_policy *from);
 void known_policy_clear(struct known_policy *k);
+/* An enforced policy does not fit the host: it lists others, or the certificate is not valid for
+ * the host's name. It may have changed, so it is to be fetched anew (GUARANTEE.md section 6); not
+ * so where a usable TLSA record makes it count for nothing, or where it is new. */
+bool known_policy_is_in_doubt(const struct known_policy *k, const struct guarantee_host *h);
 
 /* Which connection would do: everything that must be equal for a connection to be used again. The
  * judge looks at it all the same. */
@@ -103,7 +109,9 @@ void destination_free(struct destination *d); /* closes idle connections; nothin
  * next call; NULL: ask. */
 const struct dns_mx *destination_mx(const struct destination *d, int64_t now);
 void destination_keep_mx(struct destination *d, const struct dns_mx *mx, int64_t now);
-const struct known_policy *destination_policy(const struct destination *d, int64_t now);
+/* `changes`: sts_changes() now. */
+const struct known_policy *destination_policy(const struct destination *d, unsigned changes,
+                                              int64_t now);
 void destination_keep_policy(struct destination *d, const struct known_policy *k, int64_t now);
 const struct dns_host *destination_host(struct destination *d, const char *name, int64_t now);
 void destination_keep_host(struct destination *d, const char *name, const struct dns_host *host,

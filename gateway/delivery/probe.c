@@ -253,10 +253,10 @@ static void ask_policy_anew(struct probe *p);
 /* As delivery: a policy that does not fit is fetched anew, once. */
 static bool doubts_policy(const struct probe *p)
 {
-    if (p->was_policy_fetched_anew || p->policy.status != STS_POLICY)
+    if (p->was_policy_fetched_anew)
         return false;
     for (size_t i = 0; i < p->host_count; i++)
-        if (contact_is_policy_misfit(&p->hosts[i].facts))
+        if (known_policy_is_in_doubt(&p->policy, &p->hosts[i].facts))
             return true;
     return false;
 }

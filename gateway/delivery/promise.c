@@ -25,7 +25,8 @@ static void answered_anew(void *context, const struct sts_answer *answer)
 
 void attempt_ask_policy(struct attempt *a)
 {
-    const struct known_policy *known = destination_policy(a->o.destination, date_now());
+    const struct known_policy *known =
+        destination_policy(a->o.destination, sts_changes(a->o.sts), date_now());
     if (known)
         known_policy_copy(&a->policy, known);
     else
@@ -35,7 +36,7 @@ void attempt_ask_policy(struct attempt *a)
 
 bool attempt_doubts_policy(struct attempt *a, const struct guarantee_host *facts)
 {
-    if (a->was_policy_fetched_anew || !contact_is_policy_misfit(facts))
+    if (a->was_policy_fetched_anew || !known_policy_is_in_doubt(&a->policy, facts))
         return false;
     a->was_policy_fetched_anew = true;
     a->policy_question =

@@ -48,11 +48,14 @@ struct sts_question {
     enum sts_status status;
     struct kept_policy *kept; /* owned reference */
     enum sts_failure failure;
+    bool is_new;
+    unsigned changes;
     char detail[FETCH_DETAIL_SIZE];
 };
 
 struct sts {
     atomic_int refs; /* of the memory: one until sts_free(), one for each post on its way */
+    atomic_uint changes;
     bool is_ended;
     struct loop *home;
     struct dns *dns;
@@ -99,6 +102,8 @@ static void deliver(void *argument)
             .policy = q->kept ? &q->kept->policy : NULL,
             .failure = q->failure,
             .detail = q->detail,
+            .is_new = q->is_new,
+            .changes = q->changes,
         };
         q->found(q->context, &answer);
     }
@@ -110,6 +115,7 @@ static void answer(struct sts_question *q, enum sts_status status, struct kept_p
                    enum sts_failure failure, const char *detail)
 {
     q->status = status;
+    q->changes = atomic_load(&q->sts->changes);
     q->kept = kept ? kept_policy_ref(kept) : NULL;
     q->failure = failure;
     snprintf(q->detail, sizeof q->detail, "%s", detail);
@@ -182,6 +188,12 @@ static void take_policy(struct sts *s, struct cached_domain *d, struct sts_polic
     note_success(d);
     tell(s, d, EVENT_INFO, sts_mode_name(policy->mode), "");
     cache_put(&s->cache, d, policy);
+    atomic_fetch_add(&s->changes, 1);
+    struct sts_question *q;
+    TAILQ_FOREACH(q, &d->questions, entry)
+    {
+        q->is_new = true;
+    }
     answer_all(d, STS_POLICY, d->kept, STS_FAILURE_NONE, "");
 }
 
@@ -428,6 +440,11 @@ void sts_cancel(struct sts_question *q)
         question_unref(q);
 }
 
+unsigned sts_changes(const struct sts *s)
+{
+    return atomic_load(&s->changes);
+}
+
 struct forgetting {
     struct sts *sts;
     char domain[DOMAIN_SIZE];
@@ -438,6 +455,7 @@ static void forget(void *argument)
     struct forgetting *f = argument;
     if (!f->sts->is_ended)
         cache_forget(&f->sts->cache, f->domain);
+    atomic_fetch_add(&f->sts->changes, 1);
     sts_unref(f->sts);
     free(f);
 }

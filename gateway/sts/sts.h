@@ -48,6 +48,8 @@ struct sts_answer {
     const struct sts_policy *policy;
     enum sts_failure failure; /* for reports */
     const char *detail;       /* why not, "": there is simply no record */
+    bool is_new;      /* POLICY: fetched while this question waited: nothing newer is to be had */
+    unsigned changes; /* sts_changes() as this answer was given */
 };
 
 enum sts_how {
@@ -65,6 +67,10 @@ sts_find(struct sts *s, struct loop *l, const char *domain, enum sts_how how,
 /* Asker's thread, before found() began, which does not come. An asker cancels before its loop ends.
  */
 void sts_cancel(struct sts_question *q);
+
+/* Counts what changes in what is in force for any domain: who keeps an answer for a while keeps it
+ * while this stays the same. Any thread. */
+unsigned sts_changes(const struct sts *s);
 
 /* The operator's purge: the domain's policy is forgotten, in memory and in the store, and so is
  * what was learnt of its absence. Any thread. */

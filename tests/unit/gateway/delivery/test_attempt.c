@@ -190,6 +190,12 @@ WRAP(struct sts_question *, sts_find, struct sts *s, struct loop *l, const char 
     return (struct sts_question *)&policy_asker;
 }
 
+WRAP(unsigned, sts_changes, const struct sts *s)
+{
+    (void)s;
+    return 0;
+}
+
 WRAP(struct posture_memory, posture_memory, struct posture *p, const char *domain, const char *host,
      int64_t remember, int64_t now)
 {
