@@ -37,9 +37,10 @@ struct bounce_recipient {
     /* BOUNCE_FAILURE: HELD (stopped) or FAILED; BOUNCE_DELAY: DEFERRED; BOUNCE_SUCCESS: DELIVERED.
      */
     enum disposition disposition;
-    bool is_relayed; /* SUCCESS: the next hop did not offer DSN: Action relayed, else delivered (RFC
-                        3464 2.3.3) */
-    bool is_stopped; /* by the guarantee, policy or REQUIRETLS, held or discarded */
+    bool is_relayed; /* SUCCESS: handed on by SMTP: Action relayed, else delivered (RFC 3464 2.3.3)
+                      */
+    bool is_passed_on;    /* SUCCESS, relayed: the next host was asked to report too */
+    bool is_stopped;      /* by the guarantee, policy or REQUIRETLS, held or discarded */
     const char *required; /* what was required, in words (guarantee_required_words), "" when not
                            * stopped; the notice names the guarantee as the cause where the word
                            * "guarantee" is among them */
@@ -50,8 +51,13 @@ struct bounce_recipient {
     int64_t held_until;      /* seconds; 0 when not held */
     int64_t last_attempt_at; /* seconds; 0 when none */
     int64_t retry_until;     /* seconds; DELAY only */
-    /* SUCCESS: how it left: "TLSv1.3", cipher, "dane"; "" in clear. */
+    int64_t tls_seen_at; /* FAILURE, DELAY: until then (seconds) the outcome's host was seen with
+                            TLS, and it has none now; 0: nothing such is known */
+    bool is_suspended;   /* DELAY: it would be a stop if stops were not suspended (the breaker) */
+    /* SUCCESS: how it left, to the outcome's host at last_attempt_at: "TLSv1.3", cipher, "dane",
+     * "sts", "pkix" or "no"; "" in clear. */
     const char *protocol, *cipher, *verified;
+    bool is_local; /* SUCCESS: over a local route: nothing crossed a network */
 };
 
 struct bounce_report {

@@ -66,15 +66,28 @@ static void put_outcome(const struct outcome *o, struct page *out)
     put_typed(out, "Diagnostic-Code", o->code != 0 ? "smtp" : "X-Sealpost", diagnostic);
 }
 
+static const char *or_none(const char *value)
+{
+    return value[0] != '\0' && strcmp(value, "no") != 0 ? value : "none";
+}
+
+/* How it left, for programs; sealpostd(8) lists the fields. The host's name is in Remote-MTA, the
+ * time in Last-Attempt-Date: the address has no field of the RFC's. */
 static void put_receipt(const struct bounce_recipient *r, struct page *out)
 {
-    char how[200];
+    char host[PAGE_HOST_SIZE], peer[PAGE_HOST_SIZE + 8];
     if (r->disposition != DISPOSITION_DELIVERED)
         return;
-    snprintf(how, sizeof how, "%s%s%s%s%s", r->protocol[0] ? r->protocol : "none",
-             r->cipher[0] ? "; cipher=" : "", r->cipher, r->verified[0] ? "; verified=" : "",
-             r->verified);
-    page_field(out, "X-Sealpost-TLS", how);
+    page_field(out, "X-Sealpost-TLS-Protocol", or_none(r->protocol));
+    page_field(out, "X-Sealpost-TLS-Cipher", or_none(r->cipher));
+    page_field(out, "X-Sealpost-TLS-Verified", or_none(r->verified));
+    page_host(r->outcome, host);
+    if (r->outcome->port != 0)
+        snprintf(peer, sizeof peer, "%s:%u", host, r->outcome->port);
+    else
+        snprintf(peer, sizeof peer, "%s", host);
+    page_field(out, "X-Sealpost-TLS-Peer", peer);
+    page_field(out, "X-Sealpost-TLS-Route", r->is_local ? "local" : "network");
 }
 
 static void put_recipient(const struct bounce_report *report, const struct bounce_recipient *r,
@@ -90,6 +103,8 @@ static void put_recipient(const struct bounce_report *report, const struct bounc
     if (report->kind == BOUNCE_DELAY)
         put_date(out, "Will-Retry-Until", r->retry_until);
     put_receipt(r, out);
+    if (r->disposition != DISPOSITION_DELIVERED)
+        put_date(out, "X-Sealpost-TLS-Last-Seen", r->tls_seen_at);
     if (r->disposition == DISPOSITION_HELD && r->release != BOUNCE_NOT_HELD) {
         page_field(out, "X-Sealpost-Held-ID", report->id);
         put_date(out, "X-Sealpost-Held-Until", r->held_until);

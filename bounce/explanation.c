@@ -32,7 +32,7 @@ static void write_reason(const struct bounce_report *report, const struct bounce
                          struct page *text)
 {
     const struct outcome *o = r->outcome;
-    char reason[PAGE_DIAGNOSTIC_SIZE], address[ADDRESS_SIZE], host[DOMAIN_SIZE + 80];
+    char reason[PAGE_DIAGNOSTIC_SIZE], address[ADDRESS_SIZE], host[PAGE_HOST_SIZE];
     page_clean(r->address, address, sizeof address);
     page_printf(text, "<%s>: ", address);
     page_diagnostic(o, reason);
@@ -42,8 +42,7 @@ static void write_reason(const struct bounce_report *report, const struct bounce
         page_printf(text, "%s\n", clean);
         return;
     }
-    snprintf(host, sizeof host, o->address[0] ? "%s[%s]" : "%s%s", o->mx, o->address);
-    say(report, text, PHRASE_HOST_SAID, host, reason);
+    say(report, text, PHRASE_HOST_SAID, page_host(o, host), reason);
     page_text(text, "\n");
 }
 
@@ -171,32 +170,80 @@ static void write_advice(const struct bounce_report *report, const struct bounce
     say(report, text, PHRASE_POSTMASTER, NULL, NULL);
 }
 
+/* A host that had TLS and lost it is another event than one that never had it. */
+static void write_downgrade(const struct bounce_report *report, const struct bounce_recipient *r,
+                            struct page *text)
+{
+    char host[PAGE_HOST_SIZE], date[DATE_SIZE];
+    if (r->tls_seen_at != 0)
+        say(report, text, PHRASE_DOWNGRADE, page_host(r->outcome, host),
+            date_rfc5322(r->tls_seen_at, date));
+}
+
 static void write_stop(const struct bounce_report *report, const struct bounce_recipient *r,
                        struct page *text)
 {
     page_text(text, "\n");
     write_cause(report, r, text);
+    write_downgrade(report, r, text);
     write_evidence(report, r, text);
     page_text(text, "\n");
     write_held(report, r, text);
     write_advice(report, r, text);
 }
 
+/* What it is waiting for. */
+static void write_waiting(const struct bounce_report *report, const struct bounce_recipient *r,
+                          struct page *text)
+{
+    write_downgrade(report, r, text);
+    if (r->is_suspended)
+        say(report, text, PHRASE_SUSPENDED, NULL, NULL);
+    else if (r->tls_seen_at != 0)
+        say(report, text, PHRASE_NOT_IN_CLEAR, NULL, NULL);
+}
+
+/* By its name among people; NULL: by nothing. */
+static const char *verification_name(const char *verified)
+{
+    static const struct {
+        const char *word, *name;
+    } names[] = {{"dane", "DANE"}, {"sts", "MTA-STS"}, {"pkix", "WebPKI"}};
+    for (size_t i = 0; i < COUNT_OF(names); i++)
+        if (strcmp(names[i].word, verified) == 0)
+            return names[i].name;
+    return NULL;
+}
+
+static void write_encryption(const struct bounce_report *report, const struct bounce_recipient *r,
+                             struct page *text)
+{
+    char how[160];
+    const char *verification = verification_name(r->verified);
+    snprintf(how, sizeof how, "%s%s%s", r->protocol, r->cipher[0] ? " " : "", r->cipher);
+    say(report, text, PHRASE_LEFT_TLS, how, NULL);
+    if (verification)
+        say(report, text, PHRASE_LEFT_VERIFIED, verification, NULL);
+    else if (!r->is_local)
+        say(report, text, PHRASE_LEFT_UNVERIFIED, NULL, NULL);
+}
+
 /* The receipt: how the message left. */
 static void write_leaving(const struct bounce_report *report, const struct bounce_recipient *r,
                           struct page *text)
 {
-    char how[160];
-    say(report, text, r->is_relayed ? PHRASE_RELAYED : PHRASE_DELIVERED, NULL, NULL);
-    if (r->protocol[0] == '\0') {
+    char host[PAGE_HOST_SIZE], date[DATE_SIZE];
+    enum phrase taken = r->is_passed_on ? PHRASE_PASSED_ON : PHRASE_RELAYED;
+    say(report, text, r->is_relayed ? taken : PHRASE_DELIVERED, NULL, NULL);
+    if (r->outcome->mx[0] != '\0' && r->last_attempt_at != 0)
+        say(report, text, PHRASE_LEFT_AT, date_rfc5322(r->last_attempt_at, date),
+            page_host(r->outcome, host));
+    if (r->is_local)
+        say(report, text, PHRASE_LEFT_LOCAL, NULL, NULL);
+    if (r->protocol[0] != '\0')
+        write_encryption(report, r, text);
+    else if (!r->is_local)
         say(report, text, PHRASE_LEFT_CLEAR, NULL, NULL);
-        return;
-    }
-    snprintf(how, sizeof how, "%s%s%s", r->protocol, r->cipher[0] ? " " : "", r->cipher);
-    if (r->verified[0] == '\0' || strcmp(r->verified, "no") == 0)
-        say(report, text, PHRASE_LEFT_TLS, how, NULL);
-    else
-        say(report, text, PHRASE_LEFT_VERIFIED, how, r->verified);
 }
 
 static void write_recipient(const struct bounce_report *report, const struct bounce_recipient *r,
@@ -210,14 +257,18 @@ static void write_recipient(const struct bounce_report *report, const struct bou
         write_leaving(report, r, text);
         return;
     case DISPOSITION_DEFERRED:
+        write_waiting(report, r, text);
         if (r->retry_until != 0)
             say(report, text, PHRASE_RETRY_UNTIL, date_rfc5322(r->retry_until, until), NULL);
         return;
     case DISPOSITION_FAILED:
     case DISPOSITION_HELD:
-        if (r->is_stopped)
+        if (r->is_stopped) {
             write_stop(report, r, text);
-        else if (!outcome_is_permanent(r->outcome))
+            return;
+        }
+        write_downgrade(report, r, text);
+        if (!outcome_is_permanent(r->outcome))
             say(report, text, PHRASE_TIME_IS_OVER, NULL, NULL);
         return;
     }

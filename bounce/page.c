@@ -59,6 +59,16 @@ void page_field(struct page *p, const char *name, const char *value)
         page_printf(p, "%s: %s\r\n", name, line);
 }
 
+const char *page_host(const struct outcome *o, char out[PAGE_HOST_SIZE])
+{
+    bool is_named = o->address[0] != '\0' && strcmp(o->mx, o->address) != 0;
+    if (is_named)
+        snprintf(out, PAGE_HOST_SIZE, "%s[%s]", o->mx, o->address);
+    else
+        snprintf(out, PAGE_HOST_SIZE, "%s", o->mx);
+    return out;
+}
+
 void page_diagnostic(const struct outcome *o, char out[PAGE_DIAGNOSTIC_SIZE])
 {
     if (o->code != 0)

@@ -28,6 +28,11 @@ void page_clean_ascii(const char *in, char *out, size_t size);
  * value is "". */
 void page_field(struct page *p, const char *name, const char *value);
 
+#define PAGE_HOST_SIZE (DOMAIN_SIZE + 96)
+/* "mx.example[192.0.2.9]": the host that an outcome is about. One that has no other name than its
+ * address, or is a socket, is named once. */
+const char *page_host(const struct outcome *o, char out[PAGE_HOST_SIZE]);
+
 #define PAGE_DIAGNOSTIC_SIZE (OUTCOME_TEXT_SIZE + 16)
 /* A reply with its code as the host said it, or the text of a local cause. */
 void page_diagnostic(const struct outcome *o, char out[PAGE_DIAGNOSTIC_SIZE]);

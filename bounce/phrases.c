@@ -60,10 +60,27 @@ static const char *const phrases[][PHRASE_COUNT] = {
         [PHRASE_RETRY_UNTIL] = "    It will be tried until %.\n",
         [PHRASE_DELIVERED] = "    Delivered to the recipient's mail host.\n",
         [PHRASE_RELAYED] =
-            "    Handed on to a host that sends no such reports: this is the last you hear.\n",
+            "    Taken over by the next host, which does not report its delivery.\n",
+        [PHRASE_PASSED_ON] =
+            "    Taken over by the next host, which was asked to report its delivery.\n",
+        [PHRASE_LEFT_AT] =
+            "    It left at %\n"
+            "    for host %.\n",
         [PHRASE_LEFT_TLS] = "    It left encrypted: %.\n",
-        [PHRASE_LEFT_VERIFIED] = "    It left encrypted: %, host verified by %.\n",
-        [PHRASE_LEFT_CLEAR] = "    It left unencrypted.\n",
+        [PHRASE_LEFT_VERIFIED] = "    That this is the right host was verified by %.\n",
+        [PHRASE_LEFT_UNVERIFIED] = "    That this is the right host was not verified.\n",
+        [PHRASE_LEFT_CLEAR] =
+            "    It left unencrypted, in clear text: on the way it could be read.\n",
+        [PHRASE_LEFT_LOCAL] = "    It stayed on this machine: nothing crossed a network.\n",
+        [PHRASE_DOWNGRADE] =
+            "    This is new: host % offered TLS that worked until\n"
+            "    %. It may be a mistake there, or somebody on\n"
+            "    the way keeps TLS from being used.\n",
+        [PHRASE_NOT_IN_CLEAR] = "    It was not sent there unencrypted.\n",
+        [PHRASE_SUSPENDED] =
+            "    TLS is missing at many destinations at once, so the fault may lie on our\n"
+            "    side, not on the recipient's. Therefore the message is not stopped, nor\n"
+            "    sent unencrypted: it is tried again.\n",
         [PHRASE_REDACTED] =
             "So that this notice gives away nothing under way, only the date, the\n"
             "Message-ID and the author of your message are returned with it.\n",
@@ -129,11 +146,28 @@ static const char *const phrases[][PHRASE_COUNT] = {
         [PHRASE_RETRY_UNTIL] = "    Die Zustellung wird versucht bis %.\n",
         [PHRASE_DELIVERED] = "    Dem Mailserver des Empfängers zugestellt.\n",
         [PHRASE_RELAYED] =
-            "    An einen Server weitergegeben, der keine solchen Meldungen sendet: Dies\n"
-            "    ist die letzte.\n",
+            "    Vom nächsten Server übernommen; er meldet die Zustellung nicht.\n",
+        [PHRASE_PASSED_ON] =
+            "    Vom nächsten Server übernommen; er ist gebeten, die Zustellung zu melden.\n",
+        [PHRASE_LEFT_AT] =
+            "    Gesendet am %\n"
+            "    an den Server %.\n",
         [PHRASE_LEFT_TLS] = "    Verschlüsselt gesendet: %.\n",
-        [PHRASE_LEFT_VERIFIED] = "    Verschlüsselt gesendet: %, Server geprüft durch %.\n",
-        [PHRASE_LEFT_CLEAR] = "    Unverschlüsselt gesendet.\n",
+        [PHRASE_LEFT_VERIFIED] = "    Dass es der richtige Server ist, wurde geprüft durch %.\n",
+        [PHRASE_LEFT_UNVERIFIED] = "    Dass es der richtige Server ist, wurde nicht geprüft.\n",
+        [PHRASE_LEFT_CLEAR] =
+            "    Unverschlüsselt gesendet, im Klartext: Unterwegs war sie lesbar.\n",
+        [PHRASE_LEFT_LOCAL] =
+            "    Sie blieb auf dieser Maschine: Nichts davon ging über ein Netz.\n",
+        [PHRASE_DOWNGRADE] =
+            "    Das ist neu: Der Server % bot funktionierendes TLS an bis\n"
+            "    %. Das kann ein Fehler dort sein, oder jemand auf\n"
+            "    dem Weg verhindert TLS.\n",
+        [PHRASE_NOT_IN_CLEAR] = "    Sie wurde dorthin nicht unverschlüsselt gesendet.\n",
+        [PHRASE_SUSPENDED] =
+            "    TLS fehlt an vielen Zielen zugleich; der Fehler liegt womöglich bei uns und\n"
+            "    nicht beim Empfänger. Darum wird die Nachricht nicht angehalten und auch\n"
+            "    nicht unverschlüsselt gesendet, sondern weiter versucht.\n",
         [PHRASE_REDACTED] =
             "Damit diese Meldung unterwegs nichts verrät, enthält sie von Ihrer\n"
             "Nachricht nur das Datum, die Message-ID und den Absender.\n",

@@ -32,9 +32,16 @@ enum phrase {
     PHRASE_RETRY_UNTIL, /* date */
     PHRASE_DELIVERED,
     PHRASE_RELAYED,
+    PHRASE_PASSED_ON,
+    PHRASE_LEFT_AT,       /* date, host */
     PHRASE_LEFT_TLS,      /* protocol and cipher */
-    PHRASE_LEFT_VERIFIED, /* protocol and cipher, by what it was verified */
+    PHRASE_LEFT_VERIFIED, /* by what */
+    PHRASE_LEFT_UNVERIFIED,
     PHRASE_LEFT_CLEAR,
+    PHRASE_LEFT_LOCAL,
+    PHRASE_DOWNGRADE, /* host, date */
+    PHRASE_NOT_IN_CLEAR,
+    PHRASE_SUSPENDED,
     PHRASE_REDACTED,
     PHRASE_COUNT,
 };

@@ -592,37 +592,276 @@ static void mail_whose_time_is_over_says_so(void **state)
     free_notice(&n);
 }
 
-static void a_success_notice_is_a_receipt(void **state)
+static struct outcome taken(void)
 {
-    (void)state;
     struct outcome o = outcome_reply(250, SLICE("2.0.0 queued as X"));
     outcome_set_host(&o, "mx.far.example", "192.0.2.7", 25);
-    struct bounce_recipient r = other(DISPOSITION_DELIVERED, &o);
+    return o;
+}
+
+static struct bounce_recipient receipt(const struct outcome *o)
+{
+    struct bounce_recipient r = other(DISPOSITION_DELIVERED, o);
+    r.is_relayed = true;
     r.protocol = "TLSv1.3";
     r.cipher = "TLS_AES_256_GCM_SHA384";
     r.verified = "dane";
+    return r;
+}
+
+static void a_receipt_says_how_the_message_left(void **state)
+{
+    (void)state;
+    struct outcome o = taken();
+    struct bounce_recipient r = receipt(&o);
     struct bounce_report rep = report(&r, 1);
     rep.kind = BOUNCE_SUCCESS;
     struct notice n = write_notice(&rep);
     has(n.header, "\r\nSubject: Successful Mail Delivery Report\r\n");
-    has(n.text, "<carol@far.example>: host mx.far.example[192.0.2.7] said: 250 2.0.0 queued as X\n"
-                "    Delivered to the recipient's mail host.\n"
-                "    It left encrypted: TLSv1.3 TLS_AES_256_GCM_SHA384, host verified by dane.\n");
-    has(n.part[1], "\r\nAction: delivered\r\nStatus: 2.0.0\r\n");
-    has(n.part[1], "\r\nX-Sealpost-TLS: TLSv1.3; cipher=TLS_AES_256_GCM_SHA384; verified=dane\r\n");
+    assert_string_equal(
+        n.text, "This is the mail system at host mail.site.example.\n\n"
+                "As you asked, this reports that your message left for these recipients.\n\n"
+                "<carol@far.example>: host mx.far.example[192.0.2.7] said: 250 2.0.0 queued as X\n"
+                "    Taken over by the next host, which does not report its delivery.\n"
+                "    It left at Sun, 22 Nov 2026 15:28:50 +0000\n"
+                "    for host mx.far.example[192.0.2.7].\n"
+                "    It left encrypted: TLSv1.3 TLS_AES_256_GCM_SHA384.\n"
+                "    That this is the right host was verified by DANE.\n");
+    assert_string_equal(n.part[1],
+                        STATUS_FRONT "\r\n"
+                                     "Final-Recipient: rfc822; carol@far.example\r\n"
+                                     "Action: relayed\r\n"
+                                     "Status: 2.0.0\r\n"
+                                     "Remote-MTA: dns; mx.far.example\r\n"
+                                     "Diagnostic-Code: smtp; 250 2.0.0 queued as X\r\n"
+                                     "Last-Attempt-Date: Sun, 22 Nov 2026 15:28:50 +0000\r\n"
+                                     "Final-Log-ID: B1\r\n"
+                                     "X-Sealpost-TLS-Protocol: TLSv1.3\r\n"
+                                     "X-Sealpost-TLS-Cipher: TLS_AES_256_GCM_SHA384\r\n"
+                                     "X-Sealpost-TLS-Verified: dane\r\n"
+                                     "X-Sealpost-TLS-Peer: mx.far.example[192.0.2.7]:25\r\n"
+                                     "X-Sealpost-TLS-Route: network\r\n");
     has(n.part_header[2], "Content-Description: Message Headers\r\n");
     free_notice(&n);
-    r.is_relayed = true;
-    r.protocol = r.cipher = r.verified = "";
+    rep.language = BOUNCE_GERMAN;
     n = write_notice(&rep);
-    has(n.part[1], "\r\nAction: relayed\r\n");
-    has(n.part[1], "\r\nX-Sealpost-TLS: none\r\n");
-    has(n.text, "It left unencrypted.\n");
+    has(n.text, "said: 250 2.0.0 queued as X\n"
+                "    Vom nächsten Server übernommen; er meldet die Zustellung nicht.\n"
+                "    Gesendet am Sun, 22 Nov 2026 15:28:50 +0000\n"
+                "    an den Server mx.far.example[192.0.2.7].\n"
+                "    Verschlüsselt gesendet: TLSv1.3 TLS_AES_256_GCM_SHA384.\n"
+                "    Dass es der richtige Server ist, wurde geprüft durch DANE.\n");
     free_notice(&n);
-    r.protocol = "TLSv1.2";
+}
+
+static void a_receipt_names_each_way_of_verification(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *verified, *want_field, *want, *want_german;
+    } cases[] = {
+        {"dane", "dane", "was verified by DANE.\n", "wurde geprüft durch DANE.\n"},
+        {"sts", "sts", "was verified by MTA-STS.\n", "wurde geprüft durch MTA-STS.\n"},
+        {"pkix", "pkix", "was verified by WebPKI.\n", "wurde geprüft durch WebPKI.\n"},
+        {"no", "none", "was not verified.\n", "wurde nicht geprüft.\n"},
+        {"", "none", "was not verified.\n", "wurde nicht geprüft.\n"},
+    };
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        char field[64];
+        struct outcome o = taken();
+        struct bounce_recipient r = receipt(&o);
+        r.verified = cases[i].verified;
+        struct bounce_report rep = report(&r, 1);
+        rep.kind = BOUNCE_SUCCESS;
+        struct notice n = write_notice(&rep);
+        snprintf(field, sizeof field, "\r\nX-Sealpost-TLS-Verified: %s\r\n", cases[i].want_field);
+        has(n.part[1], field);
+        has(n.text, cases[i].want);
+        free_notice(&n);
+        rep.language = BOUNCE_GERMAN;
+        n = write_notice(&rep);
+        has(n.text, cases[i].want_german);
+        free_notice(&n);
+    }
+}
+
+static void a_receipt_of_clear_text_says_so_in_plain_words(void **state)
+{
+    (void)state;
+    struct outcome o = taken();
+    struct bounce_recipient r = receipt(&o);
+    r.protocol = r.cipher = "";
     r.verified = "no";
+    struct bounce_report rep = report(&r, 1);
+    rep.kind = BOUNCE_SUCCESS;
+    struct notice n = write_notice(&rep);
+    has(n.text, "for host mx.far.example[192.0.2.7].\n"
+                "    It left unencrypted, in clear text: on the way it could be read.\n");
+    lacks(n.text, "verified");
+    lacks(n.text, "It left encrypted");
+    has(n.part[1], "\r\nX-Sealpost-TLS-Protocol: none\r\nX-Sealpost-TLS-Cipher: none\r\n"
+                   "X-Sealpost-TLS-Verified: none\r\n");
+    free_notice(&n);
+    rep.language = BOUNCE_GERMAN;
     n = write_notice(&rep);
-    has(n.text, "It left encrypted: TLSv1.2.\n");
+    has(n.text, "    Unverschlüsselt gesendet, im Klartext: Unterwegs war sie lesbar.\n");
+    free_notice(&n);
+}
+
+/* A host by name, a literal, a socket. */
+static void a_receipt_of_a_local_route_says_that_nothing_crossed_a_network(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *mx, *address;
+        uint16_t port;
+        const char *want, *want_field;
+    } cases[] = {
+        {"store.site.example", "127.0.0.1", 24, "for host store.site.example[127.0.0.1].\n",
+         "X-Sealpost-TLS-Peer: store.site.example[127.0.0.1]:24\r\n"},
+        {"127.0.0.1", "127.0.0.1", 24, "for host 127.0.0.1.\n",
+         "X-Sealpost-TLS-Peer: 127.0.0.1:24\r\n"},
+        {"/run/lmtp", "/run/lmtp", 0, "for host /run/lmtp.\n",
+         "X-Sealpost-TLS-Peer: /run/lmtp\r\n"},
+    };
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        struct outcome o = taken();
+        outcome_set_host(&o, cases[i].mx, cases[i].address, cases[i].port);
+        struct bounce_recipient r = receipt(&o);
+        r.is_relayed = false;
+        r.is_local = true;
+        r.protocol = r.cipher = "";
+        r.verified = "no";
+        struct bounce_report rep = report(&r, 1);
+        rep.kind = BOUNCE_SUCCESS;
+        struct notice n = write_notice(&rep);
+        has(n.text, "    Delivered to the recipient's mail host.\n");
+        has(n.text, cases[i].want);
+        has(n.text, "    It stayed on this machine: nothing crossed a network.\n");
+        lacks(n.text, "clear text");
+        has(n.part[1], "\r\nAction: delivered\r\n");
+        has(n.part[1], cases[i].want_field);
+        has(n.part[1], "\r\nX-Sealpost-TLS-Route: local\r\n");
+        free_notice(&n);
+        rep.language = BOUNCE_GERMAN;
+        r.protocol = "TLSv1.3";
+        n = write_notice(&rep);
+        has(n.text, "    Sie blieb auf dieser Maschine: Nichts davon ging über ein Netz.\n"
+                    "    Verschlüsselt gesendet: TLSv1.3.\n");
+        lacks(n.text, "nicht geprüft");
+        free_notice(&n);
+    }
+}
+
+static void a_receipt_says_whether_the_next_host_will_report_too(void **state)
+{
+    (void)state;
+    struct outcome o = taken();
+    struct bounce_recipient r = receipt(&o);
+    r.is_passed_on = true;
+    struct bounce_report rep = report(&r, 1);
+    rep.kind = BOUNCE_SUCCESS;
+    struct notice n = write_notice(&rep);
+    has(n.text, "    Taken over by the next host, which was asked to report its delivery.\n");
+    lacks(n.text, "which does not report");
+    has(n.part[1], "\r\nAction: relayed\r\n");
+    free_notice(&n);
+    rep.language = BOUNCE_GERMAN;
+    n = write_notice(&rep);
+    has(n.text, "er ist gebeten, die Zustellung zu melden.\n");
+    free_notice(&n);
+}
+
+/* GUARANTEE.md section 4: any notice. */
+static void a_receipt_of_guarded_mail_returns_three_fields(void **state)
+{
+    (void)state;
+    struct outcome o = taken();
+    struct bounce_recipient r = receipt(&o);
+    struct bounce_report rep = report(&r, 1);
+    rep.kind = BOUNCE_SUCCESS;
+    rep.is_redacted = true;
+    struct notice n = write_notice(&rep);
+    lacks(n.raw.data, "a secret");
+    has(n.text, "It left encrypted: TLSv1.3 TLS_AES_256_GCM_SHA384.\n");
+    has(n.part[2], "Message-ID: <1@site.example>\r\n");
+    free_notice(&n);
+}
+
+#define SEEN (NOW - 2 * DAY)
+#define DOWNGRADED REASON "; on 12 earlier looks it offered TLS, last on 2026-11-20"
+
+/* A host that never had TLS, and one that had it yesterday, are two things. */
+static void a_downgrade_has_words_of_its_own_in_both_languages(void **state)
+{
+    (void)state;
+    struct outcome o = outcome_local(status_make(5, 7, 4), "%s", DOWNGRADED);
+    outcome_set_host(&o, "mx.plain.example", "192.0.2.9", 25);
+    struct bounce_recipient r = stop(BOUNCE_RELEASE);
+    struct bounce_report rep = report(&r, 1);
+    struct notice n = write_notice(&rep);
+    lacks(n.text, "This is new");
+    lacks(n.part[1], "Last-Seen");
+    free_notice(&n);
+    r.outcome = &o;
+    r.tls_seen_at = SEEN;
+    n = write_notice(&rep);
+    has(n.text, "<bob@plain.example>: " DOWNGRADED "\n");
+    has(n.text, "    Required: " REQUIRED "\n"
+                "    This is new: host mx.plain.example[192.0.2.9] offered TLS that worked until\n"
+                "    Fri, 20 Nov 2026 15:28:51 +0000. It may be a mistake there, or somebody on\n"
+                "    the way keeps TLS from being used.\n");
+    has(n.part[1], "\r\nDiagnostic-Code: X-Sealpost; " DOWNGRADED "\r\n");
+    has(n.part[1], "\r\nX-Sealpost-TLS-Last-Seen: Fri, 20 Nov 2026 15:28:51 +0000\r\n");
+    free_notice(&n);
+    rep.language = BOUNCE_GERMAN;
+    n = write_notice(&rep);
+    has(n.text,
+        "    Das ist neu: Der Server mx.plain.example[192.0.2.9] bot funktionierendes TLS an bis\n"
+        "    Fri, 20 Nov 2026 15:28:51 +0000. Das kann ein Fehler dort sein, oder jemand auf\n"
+        "    dem Weg verhindert TLS.\n");
+    free_notice(&n);
+}
+
+static void a_delay_by_a_downgrade_says_that_nothing_went_in_clear(void **state)
+{
+    (void)state;
+    struct outcome o = outcome_local(status_make(4, 7, 4), "TLS is expected, but was not offered");
+    outcome_set_host(&o, "mx.far.example", "192.0.2.7", 25);
+    struct bounce_recipient r = other(DISPOSITION_DEFERRED, &o);
+    r.tls_seen_at = SEEN;
+    struct bounce_report rep = report(&r, 1);
+    rep.kind = BOUNCE_DELAY;
+    struct notice n = write_notice(&rep);
+    has(n.text, "    This is new: host mx.far.example[192.0.2.7] offered TLS that worked until\n");
+    has(n.text, "    It was not sent there unencrypted.\n    It will be tried until ");
+    free_notice(&n);
+    rep.language = BOUNCE_GERMAN;
+    n = write_notice(&rep);
+    has(n.text, "    Sie wurde dorthin nicht unverschlüsselt gesendet.\n");
+    free_notice(&n);
+}
+
+static void a_delay_in_place_of_a_stop_says_whose_fault_it_may_be(void **state)
+{
+    (void)state;
+    struct outcome o = outcome_local(status_make(4, 3, 0), "stops are suspended, here: %s", REASON);
+    outcome_set_host(&o, "mx.plain.example", "192.0.2.9", 25);
+    struct bounce_recipient r = other(DISPOSITION_DEFERRED, &o);
+    r.is_suspended = true;
+    struct bounce_report rep = report(&r, 1);
+    rep.kind = BOUNCE_DELAY;
+    struct notice n = write_notice(&rep);
+    has(n.text, "    TLS is missing at many destinations at once, so the fault may lie on our\n"
+                "    side, not on the recipient's. Therefore the message is not stopped, nor\n"
+                "    sent unencrypted: it is tried again.\n");
+    lacks(n.text, "This is new");
+    has(n.part[1], "\r\nAction: delayed\r\nStatus: 4.3.0\r\n");
+    free_notice(&n);
+    rep.language = BOUNCE_GERMAN;
+    n = write_notice(&rep);
+    has(n.text,
+        "    TLS fehlt an vielen Zielen zugleich; der Fehler liegt womöglich bei uns und\n");
     free_notice(&n);
 }
 
@@ -941,7 +1180,15 @@ int main(void)
         cmocka_unit_test(a_delay_notice_says_until_when_it_is_tried),
         cmocka_unit_test(will_retry_until_is_for_delays_alone),
         cmocka_unit_test(mail_whose_time_is_over_says_so),
-        cmocka_unit_test(a_success_notice_is_a_receipt),
+        cmocka_unit_test(a_receipt_says_how_the_message_left),
+        cmocka_unit_test(a_receipt_names_each_way_of_verification),
+        cmocka_unit_test(a_receipt_of_clear_text_says_so_in_plain_words),
+        cmocka_unit_test(a_receipt_of_a_local_route_says_that_nothing_crossed_a_network),
+        cmocka_unit_test(a_receipt_says_whether_the_next_host_will_report_too),
+        cmocka_unit_test(a_receipt_of_guarded_mail_returns_three_fields),
+        cmocka_unit_test(a_downgrade_has_words_of_its_own_in_both_languages),
+        cmocka_unit_test(a_delay_by_a_downgrade_says_that_nothing_went_in_clear),
+        cmocka_unit_test(a_delay_in_place_of_a_stop_says_whose_fault_it_may_be),
         cmocka_unit_test(dsn_parameters_come_back_decoded_and_harmless),
         cmocka_unit_test(no_value_can_begin_a_line_of_its_own),
         cmocka_unit_test(a_reply_in_utf8_is_whole_in_the_text_and_ascii_in_the_status),
