@@ -41,6 +41,7 @@ struct worker {
     struct loop *loop;
     pthread_t thread;
     struct submission *submission;
+    struct submission_ask_rcpt ask_rcpt; /* submission asks delivery */
     struct delivery *delivery;
     unsigned parts;          /* still to stop */
     atomic_uint connections; /* of delivery, for the status */
@@ -304,6 +305,22 @@ static void read_gauge(void *context)
     loop_timer_start(w->gauge, 1000);
 }
 
+static void *ask_foresight(void *context, struct loop *loop,
+                           const struct submission_question *question,
+                           void (*answered)(void *asker, const struct outcome *why), void *asker)
+{
+    struct worker *w = context;
+    (void)loop; /* the worker's own */
+    return foresight_ask(delivery_foresight(w->delivery), address_domain(question->recipient),
+                         question->level, question->may_probe, answered, asker);
+}
+
+static void cancel_foresight(void *context, void *asked)
+{
+    (void)context;
+    foresight_cancel(asked);
+}
+
 static bool furnish(struct worker *w)
 {
     struct gateway *g = w->gateway;
@@ -324,7 +341,9 @@ static bool furnish(struct worker *w)
         .settings = g->config->submission,
         .limits = g->limits,
         .events = log_sink(),
+        .ask_rcpt = &w->ask_rcpt,
     };
+    w->ask_rcpt = (struct submission_ask_rcpt){w, ask_foresight, cancel_foresight};
     w->delivery = delivery_new(&d);
     w->submission = submission_new(&s);
     w->gauge = loop_timer_new(w->loop, read_gauge, w);

@@ -23,6 +23,7 @@ enum {
 struct delivery {
     struct delivery_options o;
     struct queue_watch *watch;
+    struct foresight *foresight; /* owned */
     struct lanes lanes;
     void *by_key;                  /* tree of destinations (tsearch) */
     TAILQ_HEAD(, destination) all; /* owns those in the tree, and stale ones until they are idle */
@@ -396,6 +397,24 @@ static void retire_all(struct delivery *d)
     }
 }
 
+static struct foresight *new_foresight(const struct delivery_options *o)
+{
+    struct foresight_options f = {
+        .loop = o->loop,
+        .dns = o->dns,
+        .sts = o->sts,
+        .posture = o->posture,
+        .settings = o->settings,
+        .events = o->events,
+    };
+    return foresight_new(&f);
+}
+
+struct foresight *delivery_foresight(struct delivery *d)
+{
+    return d->foresight;
+}
+
 struct delivery *delivery_new(const struct delivery_options *o)
 {
     struct delivery *d = xalloc(sizeof *d);
@@ -408,8 +427,9 @@ struct delivery *delivery_new(const struct delivery_options *o)
     d->due_timer = loop_timer_new(o->loop, lanes_became_due, d);
     d->house_timer = loop_timer_new(o->loop, keep_house, d);
     d->grace_timer = loop_timer_new(o->loop, grace_is_over, d);
+    d->foresight = new_foresight(o);
     struct queue_poster poster = {.post = post_to_loop, .context = o->loop};
-    if (d->due_timer && d->house_timer && d->grace_timer)
+    if (d->due_timer && d->house_timer && d->grace_timer && d->foresight)
         d->watch = queue_watch_lanes(o->queue, &poster, o->share, o->shares, lane_event, d);
     if (!d->watch) {
         delivery_free(d);
@@ -429,6 +449,7 @@ void delivery_reload(struct delivery *d, struct delivery_settings *settings, str
     delivery_settings_unref(old);
     d->o.dns = dns;
     d->o.sts = sts;
+    foresight_reload(d->foresight, settings, dns, sts);
     d->old_attempts = 0;
     TAILQ_FOREACH(r, &d->attempts, entry)
     {
@@ -451,6 +472,7 @@ void delivery_stop(struct delivery *d, int64_t grace_ms, void (*stopped)(void *c
     d->stopped = stopped;
     d->stopped_context = context;
     loop_timer_stop(d->due_timer);
+    foresight_stop(d->foresight);
     retire_all(d);
     loop_timer_start(d->grace_timer, grace_ms);
     maybe_stopped(d);
@@ -464,6 +486,7 @@ void delivery_free(struct delivery *d)
         panic("delivery is freed while attempts run");
     if (d->watch)
         queue_unwatch(d->watch);
+    foresight_free(d->foresight);
     loop_timer_free(d->due_timer);
     loop_timer_free(d->house_timer);
     loop_timer_free(d->grace_timer);

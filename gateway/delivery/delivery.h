@@ -4,7 +4,7 @@
 #ifndef GATEWAY_DELIVERY_DELIVERY_H
 #define GATEWAY_DELIVERY_DELIVERY_H
 
-#include "gateway/delivery/settings.h"
+#include "gateway/delivery/foresight.h"
 #include "gateway/dns/dns.h"
 #include "queue/queue.h"
 
@@ -30,6 +30,9 @@ void delivery_reload(struct delivery *d, struct delivery_settings *settings, str
 void delivery_stop(struct delivery *d, int64_t grace_ms, void (*stopped)(void *context),
                    void *context);
 void delivery_free(struct delivery *d);
+/* Borrowed; reloaded and stopped with the delivery, and to be left in peace before
+ * delivery_free(). */
+struct foresight *delivery_foresight(struct delivery *d);
 unsigned delivery_connections(const struct delivery *d);
 
 #endif
