@@ -50,6 +50,19 @@ static bool may_report(const struct disposition_case *c, enum notify kind, bool 
     return notify == NOTIFY_DEFAULT ? by_default : (notify & kind) != 0;
 }
 
+/* What the client asked for is the next host's to report where that takes it over. What the account
+ * asks for is ours: nobody else can say how the message left us. */
+static void deliver(const struct disposition_case *c, struct queue_result *out)
+{
+    bool is_asked = may_report(c, NOTIFY_SUCCESS, false);
+    bool wants_receipt = c->recipient->wants_receipt && c->message->reverse_path[0] != '\0' &&
+                         !(c->recipient->notify & NOTIFY_NEVER);
+    out->disposition = DISPOSITION_DELIVERED;
+    out->is_passed_on = is_asked && c->is_dsn_passed_on;
+    if (wants_receipt || (is_asked && !c->is_dsn_passed_on))
+        out->report = QUEUE_REPORT_SUCCESS;
+}
+
 static void fail(const struct disposition_case *c, struct queue_result *out)
 {
     out->disposition = DISPOSITION_FAILED;
@@ -108,13 +121,12 @@ struct queue_result disposition_of(const struct disposition_case *c)
         .index = c->recipient->index,
         .outcome = c->conclusion->outcome,
         .attempted_at_ms = c->now_ms,
+        .is_suspended = c->conclusion->is_suspended,
         .report = QUEUE_REPORT_NONE,
     };
     switch (c->conclusion->decision) {
     case GUARANTEE_DELIVERED:
-        out.disposition = DISPOSITION_DELIVERED;
-        if (!c->is_dsn_passed_on && may_report(c, NOTIFY_SUCCESS, false))
-            out.report = QUEUE_REPORT_SUCCESS;
+        deliver(c, &out);
         return out;
     case GUARANTEE_FAIL:
         fail(c, &out);

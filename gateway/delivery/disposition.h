@@ -20,7 +20,7 @@ struct disposition_case {
     uint32_t random;       /* for the jitter */
 };
 /* Texts of the result borrow from the conclusion's outcome; required, evidence, protocol, cipher,
- * verified are the caller's to add. */
+ * verified, is_relayed, is_local and tls_seen_at are the caller's to add. */
 struct queue_result disposition_of(const struct disposition_case *c);
 
 /* When the attempt after this many is due, counted from now, jitter of a tenth either way included:

@@ -129,6 +129,16 @@ struct guarantee_conclusion attempt_conclude(struct attempt *a, const struct add
     return c;
 }
 
+/* Since when the host of the outcome has no TLS any more; 0 where it is no downgrade. */
+static int64_t tls_seen_at(const struct addressee *t, const struct guarantee_conclusion *c)
+{
+    int64_t at = 0;
+    for (size_t i = 0; c->is_downgrade && i < t->seen_count; i++)
+        if (strcmp(t->seen[i].name, c->outcome.mx) == 0 && t->seen[i].tls_seen_at > at)
+            at = t->seen[i].tls_seen_at;
+    return at;
+}
+
 /* Dry run: what the flag would have done, had it been in force. Told once, with the end. */
 static void note_trial(struct attempt *a, const struct addressee *t,
                        const struct guarantee_attempt *facts, const struct queue_result *result)
@@ -180,10 +190,12 @@ void attempt_settle(struct attempt *a, struct addressee *t)
     result.required = required;
     if (conclusion.decision == GUARANTEE_DELIVERED && h) {
         result.is_relayed = a->next_hop.protocol != CLIENT_LMTP;
+        result.is_local = h->is_local_route;
         result.protocol = h->protocol;
         result.cipher = h->cipher;
         result.verified = verified_word(&t->requirement, h);
     }
+    result.tls_seen_at = tls_seen_at(t, &conclusion);
     result.is_guarded = t->requirement.policy >= GUARANTEE_POLICY_ENCRYPT ||
                         t->requirement.route >= GUARANTEE_POLICY_ENCRYPT;
     log_disposition(a, t, &result);

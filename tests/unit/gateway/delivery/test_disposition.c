@@ -170,6 +170,58 @@ static void success_is_reported_only_where_asked_and_not_passed_on(void **state)
     assert_int_equal(disposition_of(c).report, QUEUE_REPORT_NONE);
 }
 
+/* The account asks for it whatever the host offers; RFC 3461 lets NEVER and a null reverse-path
+ * forbid it. NOTIFY stays what the client said. */
+static void an_account_that_wants_receipts_has_one_for_each_recipient(void **state)
+{
+    (void)state;
+    static const struct {
+        unsigned notify;
+        bool is_dsn_passed_on;
+        char *reverse_path;
+        bool want, want_passed_on;
+    } cases[] = {
+        {NOTIFY_DEFAULT, false, sender, true, false}, {NOTIFY_DEFAULT, true, sender, true, false},
+        {NOTIFY_FAILURE, true, sender, true, false},  {NOTIFY_SUCCESS, false, sender, true, false},
+        {NOTIFY_SUCCESS, true, sender, true, true},   {NOTIFY_NEVER, false, sender, false, false},
+        {NOTIFY_NEVER, true, sender, false, false},   {NOTIFY_DEFAULT, false, nobody, false, false},
+        {NOTIFY_SUCCESS, true, nobody, false, false},
+    };
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        struct scene s;
+        struct disposition_case *c = scene_of(&s, GUARANTEE_DELIVERED);
+        s.recipient.wants_receipt = true;
+        s.recipient.notify = cases[i].notify;
+        s.message.reverse_path = cases[i].reverse_path;
+        c->is_dsn_passed_on = cases[i].is_dsn_passed_on;
+        struct queue_result r = disposition_of(c);
+        assert_int_equal(r.report, cases[i].want ? QUEUE_REPORT_SUCCESS : QUEUE_REPORT_NONE);
+        assert_int_equal(r.is_passed_on, cases[i].want_passed_on);
+        assert_int_equal(s.recipient.notify, cases[i].notify);
+    }
+}
+
+static void a_receipt_changes_nothing_of_other_notices(void **state)
+{
+    (void)state;
+    struct scene s;
+    struct disposition_case *c = scene_of(&s, GUARANTEE_FAIL);
+    s.recipient.wants_receipt = true;
+    assert_int_equal(disposition_of(c).report, QUEUE_REPORT_FAILURE);
+    s.recipient.notify = NOTIFY_NEVER;
+    assert_int_equal(disposition_of(c).report, QUEUE_REPORT_NONE);
+}
+
+static void a_suspended_stop_is_kept_as_such(void **state)
+{
+    (void)state;
+    struct scene s;
+    struct disposition_case *c = scene_of(&s, GUARANTEE_DEFER);
+    assert_false(disposition_of(c).is_suspended);
+    s.conclusion.is_suspended = true;
+    assert_true(disposition_of(c).is_suspended);
+}
+
 /* GUARANTEE.md section 4: who hears of a stop, and what is kept where nobody does. */
 static void a_stop_is_told_or_held(void **state)
 {
@@ -237,6 +289,9 @@ int main(void)
         cmocka_unit_test(a_delay_is_reported_once_and_on_time),
         cmocka_unit_test(failure_is_reported_as_notify_asks),
         cmocka_unit_test(success_is_reported_only_where_asked_and_not_passed_on),
+        cmocka_unit_test(an_account_that_wants_receipts_has_one_for_each_recipient),
+        cmocka_unit_test(a_receipt_changes_nothing_of_other_notices),
+        cmocka_unit_test(a_suspended_stop_is_kept_as_such),
         cmocka_unit_test(a_stop_is_told_or_held),
         cmocka_unit_test(a_notice_waits_where_other_mail_is_stopped),
     };

@@ -370,6 +370,7 @@ struct mail {
     const char *evidence; /* of all; NULL: a line for each */
     int64_t trouble_since;
     bool requiretls;
+    const struct queue_result *trace; /* what else each result says; NULL: nothing */
 };
 
 static uint64_t put(const struct mail *m, int64_t now_ms)
@@ -398,6 +399,18 @@ static uint64_t put(const struct mail *m, int64_t now_ms)
     return id;
 }
 
+static void leave_trace(struct queue_result *result, const struct queue_result *trace)
+{
+    result->is_relayed = trace->is_relayed;
+    result->is_passed_on = trace->is_passed_on;
+    result->is_local = trace->is_local;
+    result->protocol = trace->protocol;
+    result->cipher = trace->cipher;
+    result->verified = trace->verified;
+    result->tls_seen_at = trace->tls_seen_at;
+    result->is_suspended = trace->is_suspended;
+}
+
 /* Stores the message, and in one commit what became of its recipients. */
 static uint64_t put_and_settle(const struct mail *m)
 {
@@ -417,6 +430,8 @@ static uint64_t put_and_settle(const struct mail *m)
         results[i].trouble_since = m->trouble_since;
         results[i].is_force_needed = to->is_force_needed;
         results[i].protocol = results[i].cipher = results[i].verified = "";
+        if (m->trace)
+            leave_trace(&results[i], m->trace);
     }
     assert_int_equal(desk_settle(&desk, results, m->count), 0);
     for (size_t i = 0; i < m->count; i++) {
@@ -776,6 +791,75 @@ static void success_and_delay_have_notices_of_their_own(void **state)
     assert_int_equal(desk_recipient(&desk, id, 0, &r), -ENOENT);
 }
 
+#define DELIVERED DISPOSITION_DELIVERED, QUEUE_REPORT_SUCCESS, false, false
+#define DELAYED DISPOSITION_DEFERRED, QUEUE_REPORT_DELAY, false, false
+
+static void one_message_makes_one_receipt_that_says_how_it_left(void **state)
+{
+    static const struct to to[] = {{"bob@plain.example", NULL, NOTIFY_SUCCESS, DELIVERED},
+                                   {"carol@plain.example", NULL, NOTIFY_SUCCESS, DELIVERED},
+                                   {"dave@plain.example", NULL, NOTIFY_SUCCESS, DELIVERED},
+                                   {"eve@plain.example", NULL, NOTIFY_SUCCESS, DELIVERED},
+                                   {"frank@plain.example", NULL, NOTIFY_SUCCESS, DELIVERED}};
+    static const struct queue_result trace = {.is_relayed = true,
+                                              .is_passed_on = true,
+                                              .protocol = "TLSv1.3",
+                                              .cipher = "TLS_AES_128_GCM_SHA256",
+                                              .verified = "sts"};
+    char field[96];
+    (void)state;
+    put_and_settle(&(struct mail){.sender = ALICE, .count = 5, .to = to, .trace = &trace});
+    assert_int_equal(report_all(), 1);
+    const struct notice *n = notice_to(ALICE);
+    for (size_t i = 0; i < COUNT_OF(to); i++) {
+        snprintf(field, sizeof field, "Final-Recipient: rfc822; %s\r\nAction: relayed\r\n",
+                 to[i].address);
+        has(n, field);
+    }
+    has(n, "X-Sealpost-TLS-Verified: sts\r\n");
+    has(n, "which was asked to report its delivery.\r\n");
+    lacks(n, "X-Sealpost-TLS-Route: local");
+}
+
+static void a_receipt_of_a_local_route_and_of_guarded_mail(void **state)
+{
+    static const struct to to[] = {{"bob@plain.example", ALICE, NOTIFY_SUCCESS, DELIVERED}};
+    static const struct queue_result trace = {
+        .is_local = true, .protocol = "", .cipher = "", .verified = "no"};
+    (void)state;
+    put_and_settle(
+        &(struct mail){.sender = ALICE, .ret = RET_FULL, .count = 1, .to = to, .trace = &trace});
+    assert_int_equal(report_all(), 1);
+    const struct notice *n = notice_to(ALICE);
+    has(n, "Action: delivered\r\n");
+    has(n, "X-Sealpost-TLS-Route: local\r\n");
+    has(n, "nothing crossed a network.\r\n");
+    lacks(n, "the body");
+    lacks(n, "Subject: a secret");
+    assert_true(n->is_redacted);
+}
+
+static void a_downgrade_and_a_suspended_stop_reach_the_notice(void **state)
+{
+    static const struct to stop[] = {{"bob@plain.example", ALICE, NOTIFY_DEFAULT, STOPPED}};
+    static const struct to delay[] = {
+        {"bob@plain.example", "carol@site.example", NOTIFY_DEFAULT, DELAYED}};
+    static const struct queue_result lost = {
+        .tls_seen_at = 1795188531, .protocol = "", .cipher = "", .verified = ""};
+    static const struct queue_result waits = {
+        .is_suspended = true, .protocol = "", .cipher = "", .verified = ""};
+    (void)state;
+    put_and_settle(&(struct mail){.sender = ALICE, .count = 1, .to = stop, .trace = &lost});
+    put_and_settle(
+        &(struct mail){.sender = "carol@site.example", .count = 1, .to = delay, .trace = &waits});
+    assert_int_equal(report_all(), 2);
+    has(notice_to(ALICE), "This is new: host ");
+    has(notice_to(ALICE), "X-Sealpost-TLS-Last-Seen: Fri, 20 Nov 2026 15:28:51 +0000\r\n");
+    lacks(notice_to(ALICE), "at many destinations");
+    has(notice_to("carol@site.example"), "TLS is missing at many destinations at once");
+    lacks(notice_to("carol@site.example"), "This is new");
+}
+
 /* Passing TLS trouble stops the mail when the patience is over, long before its lifetime is. */
 static void a_delay_names_the_end_of_the_patience_where_that_comes_first(void **state)
 {
@@ -1115,6 +1199,9 @@ int main(void)
         TEST(a_notice_of_other_mail_is_bound_by_nothing),
         TEST(what_was_guarded_once_stays_so_when_that_recipient_is_gone),
         TEST(success_and_delay_have_notices_of_their_own),
+        TEST(one_message_makes_one_receipt_that_says_how_it_left),
+        TEST(a_receipt_of_a_local_route_and_of_guarded_mail),
+        TEST(a_downgrade_and_a_suspended_stop_reach_the_notice),
         TEST(a_delay_names_the_end_of_the_patience_where_that_comes_first),
         TEST(a_stop_without_readable_content_is_told_all_the_same),
         TEST(a_discarded_message_is_not_offered_what_would_stop_again),
