@@ -45,6 +45,13 @@ static size_t gather(struct attempt *a, const struct guarantee_host *facts)
     return count;
 }
 
+/* What REQUIRETLS says of returned content, RET=HDRS says to a host that takes the message without
+ * REQUIRETLS: only a local route may (RFC 8689 section 5, GUARANTEE.md section 4). */
+static enum ret ret_for(const struct queue_message *m, const struct guarantee_host *facts)
+{
+    return m->requiretls && !facts->offers_requiretls ? RET_HDRS : m->ret;
+}
+
 static void send_what_passes(struct attempt *a)
 {
     struct guarantee_host facts = client_facts(a->client);
@@ -61,7 +68,7 @@ static void send_what_passes(struct attempt *a)
         .id = m->id,
         .reverse_path = m->reverse_path,
         .envid = m->envid,
-        .ret = m->ret,
+        .ret = ret_for(m, &facts),
         .size = m->size,
         .content_8bit = m->content_8bit,
         .count = count,

@@ -31,6 +31,7 @@ struct answer {
 struct visit {
     int64_t connect_s;
     bool is_refused;
+    bool is_clear; /* STARTTLS is not offered */
     int64_t handshake_s;
     int64_t answer_s; /* from MAIL to the end of the transaction */
 };
@@ -41,7 +42,22 @@ struct verdict {
     char status[STATUS_SIZE];
     char reply[OUTCOME_TEXT_SIZE];
     char verified[8];
+    enum queue_report report;
+    int64_t tls_seen_at;
+    bool is_suspended, is_local, is_relayed, is_passed_on;
 };
+
+/* What a test has otherwise than most. */
+static struct {
+    bool is_local_route; /* the destination, by LMTP */
+    bool are_stops_suspended;
+    bool requiretls, offers_requiretls;
+    enum ret ret;
+    int64_t tls_seen_at; /* remembered of the host */
+    unsigned notify;
+    bool wants_receipt;
+    bool offers_dsn;
+} special;
 
 static struct scene {
     int64_t now;
@@ -49,6 +65,8 @@ static struct scene {
     const struct visit *visits;
     unsigned asked, connections, sent;
     uint8_t records[4]; /* what each connection was given */
+    enum ret ret;       /* of the last transaction */
+    unsigned notify;
     bool has_left, is_settled;
     struct verdict verdicts[4];
     size_t verdict_count;
@@ -204,7 +222,7 @@ WRAP(struct posture_memory, posture_memory, struct posture *p, const char *domai
     (void)host;
     (void)remember;
     (void)now;
-    return (struct posture_memory){.tls_seen_at = 0};
+    return (struct posture_memory){.tls_seen_at = special.tls_seen_at};
 }
 
 WRAP(void, posture_learn, struct posture *p, const char *domain, const struct guarantee_host *h,
@@ -230,7 +248,7 @@ WRAP(bool, posture_suspends_stops, const struct posture *p, int64_t now)
 {
     (void)p;
     (void)now;
-    return false;
+    return special.are_stops_suspended;
 }
 
 /* ---- connections, as client.h describes them ---- */
@@ -303,8 +321,11 @@ WRAP(struct guarantee_host, client_facts, const struct client *c)
     facts.contact = c->is_reached ? GUARANTEE_IN_CONTACT : GUARANTEE_NO_CONTACT;
     if (!c->is_reached)
         facts.cause = outcome_local(status_make(4, 4, 1), "connection refused");
+    if (c->is_reached && c->visit->is_clear)
+        facts.tls = GUARANTEE_TLS_NOT_OFFERED;
     if (!c->is_secured)
         return facts;
+    facts.offers_requiretls = special.offers_requiretls;
     facts.tls = GUARANTEE_TLS_ESTABLISHED;
     facts.protocol = "TLSv1.3";
     facts.cipher = "TLS_AES_128_GCM_SHA256";
@@ -335,6 +356,8 @@ static void answer_recipient(struct client_recipient *r)
         r->answer = answers[i].answer;
         r->reply = outcome_local(answers[i].status, "said by the host");
         r->reply.code = answers[i].code;
+        outcome_set_host(&r->reply, HOST, "192.0.2.1", 25);
+        r->is_relayed = !special.offers_dsn;
         scene.sent++;
         return;
     }
@@ -348,7 +371,7 @@ static void end_transaction(void *argument)
     for (size_t i = 0; i < c->t->count; i++)
         if (c->t->recipients[i].verdict.kind == GUARANTEE_ACCEPTABLE)
             answer_recipient(&c->t->recipients[i]);
-    c->state = CLIENT_SECURED;
+    c->state = c->is_secured ? CLIENT_SECURED : CLIENT_GREETED;
     c->handler->sent(c->context, c);
 }
 
@@ -358,6 +381,8 @@ WRAP(void, client_send, struct client *c, struct client_transaction *t)
     for (size_t i = 0; i < t->count; i++)
         t->recipients[i].verdict = guarantee_judge(&t->recipients[i].requirement, &facts);
     c->t = t;
+    scene.ret = t->ret;
+    scene.notify = t->recipients[0].notify;
     c->state = CLIENT_BUSY;
     post(end_transaction, c);
 }
@@ -411,6 +436,12 @@ WRAP(void, queue_settle, struct queue *q, const struct queue_result *results, si
     status_text(results->outcome.status, v->status);
     snprintf(v->reply, sizeof v->reply, "%s", results->outcome.text);
     snprintf(v->verified, sizeof v->verified, "%s", results->verified ? results->verified : "");
+    v->report = results->report;
+    v->tls_seen_at = results->tls_seen_at;
+    v->is_suspended = results->is_suspended;
+    v->is_local = results->is_local;
+    v->is_relayed = results->is_relayed;
+    v->is_passed_on = results->is_passed_on;
     settling[number].done = done;
     settling[number].context = context;
     post(commit, (void *)(uintptr_t)number);
@@ -433,6 +464,16 @@ static void settled(void *context, struct attempt *a)
     scene.is_settled = true;
 }
 
+static void add_local_route(struct delivery_settings *s)
+{
+    s->route_count = 1;
+    s->routes = xalloc(sizeof *s->routes);
+    snprintf(s->routes[0].pattern, sizeof s->routes[0].pattern, "example.net");
+    s->routes[0].tls = GUARANTEE_POLICY_MAY;
+    s->routes[0].protocol = CLIENT_LMTP;
+    assert_true(delivery_next_hop_parse(SLICE("[127.0.0.1]:24"), &s->routes[0].next_hop));
+}
+
 /* Level verified, to the first `count` recipients, until all are decided. */
 static void attempt(const struct answer *answers, const struct visit *visits, size_t count)
 {
@@ -443,6 +484,8 @@ static void attempt(const struct answer *answers, const struct visit *visits, si
     settings->concurrency = 4;
     settings->retry_first_ms = settings->retry_max_ms = 60000;
     settings->lifetime_ms = settings->warn_after_ms = settings->patience_ms = 86400000;
+    if (special.is_local_route)
+        add_local_route(settings);
     struct destination *d = destination_new("example.net:25");
     d->limit = 4;
     struct queue_recipient *to = xalloc(count * sizeof *to);
@@ -452,6 +495,8 @@ static void attempt(const struct answer *answers, const struct visit *visits, si
         to[i].orcpt = xstrdup("");
         to[i].owner = xstrdup("alice@site.example");
         to[i].level = LEVEL_VERIFIED;
+        to[i].notify = special.notify;
+        to[i].wants_receipt = special.wants_receipt;
         to[i].started_at_ms = NOW * 1000LL;
     }
     struct attempt_options o = {
@@ -461,6 +506,8 @@ static void attempt(const struct answer *answers, const struct visit *visits, si
         .message = {.reverse_path = xstrdup("alice@site.example"),
                     .user = xstrdup("alice@site.example"),
                     .envid = xstrdup(""),
+                    .ret = special.ret,
+                    .requiretls = special.requiretls,
                     .arrived_at_ms = NOW * 1000LL},
         .recipients = to,
         .count = count,
@@ -606,6 +653,96 @@ static void answers_without_a_lifetime_are_asked_for_twice_at_most(void **state)
     expect("bob@example.net", DISPOSITION_DELIVERED, "2.0.0");
 }
 
+static int forget_special(void **state)
+{
+    (void)state;
+    memset(&special, 0, sizeof special);
+    return 0;
+}
+
+static const struct answer found[] = {{false, USABLE(3600)}};
+static const struct visit encrypted[] = {{.handshake_s = 1}, {.handshake_s = 1}};
+/* Both addresses. */
+static const struct visit in_clear[] = {{.is_clear = true}, {.is_clear = true}};
+
+/* RFC 8689 section 5: what is bound by REQUIRETLS comes back as headers alone. A host that takes it
+ * over without REQUIRETLS would not know. */
+static void where_requiretls_is_not_passed_on_no_content_may_come_back(void **state)
+{
+    (void)state;
+    static const struct {
+        bool is_local_route, requiretls, offers_requiretls;
+        enum ret ret, want;
+    } cases[] = {
+        {true, true, false, RET_FULL, RET_HDRS},
+        {true, true, false, RET_ABSENT, RET_HDRS}, /* absent, the host might choose */
+        {true, false, false, RET_FULL, RET_FULL},
+        {false, true, true, RET_FULL, RET_FULL}, /* the host knows what REQUIRETLS means */
+        {false, false, true, RET_FULL, RET_FULL},
+    };
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        special.is_local_route = cases[i].is_local_route;
+        special.requiretls = cases[i].requiretls;
+        special.offers_requiretls = cases[i].offers_requiretls;
+        special.ret = cases[i].ret;
+        attempt(found, cases[i].is_local_route ? in_clear : encrypted, 1);
+        expect("bob@example.net", DISPOSITION_DELIVERED, "2.0.0");
+        assert_int_equal(scene.ret, cases[i].want);
+    }
+}
+
+static void what_a_receipt_says_is_kept_with_the_recipient(void **state)
+{
+    (void)state;
+    special.wants_receipt = true;
+    special.is_local_route = true;
+    attempt(found, in_clear, 1);
+    assert_int_equal(verdict_for("bob@example.net")->report, QUEUE_REPORT_SUCCESS);
+    assert_true(verdict_for("bob@example.net")->is_local);
+    assert_false(verdict_for("bob@example.net")->is_relayed);
+    special.is_local_route = false;
+    special.offers_dsn = true;
+    attempt(found, encrypted, 1);
+    assert_int_equal(verdict_for("bob@example.net")->report, QUEUE_REPORT_SUCCESS);
+    assert_false(verdict_for("bob@example.net")->is_local);
+    assert_true(verdict_for("bob@example.net")->is_relayed);
+    assert_false(verdict_for("bob@example.net")->is_passed_on);
+    assert_int_equal(scene.notify, NOTIFY_DEFAULT); /* the host is asked for nothing */
+    special.notify = NOTIFY_SUCCESS;
+    attempt(found, encrypted, 1);
+    assert_true(verdict_for("bob@example.net")->is_passed_on);
+    special.wants_receipt = false;
+    attempt(found, encrypted, 1);
+    assert_int_equal(verdict_for("bob@example.net")->report, QUEUE_REPORT_NONE);
+}
+
+static void a_stop_at_a_host_that_had_tls_keeps_until_when(void **state)
+{
+    (void)state;
+    attempt(found, in_clear, 1);
+    expect("bob@example.net", DISPOSITION_HELD, "5.7.4");
+    assert_int_equal(verdict_for("bob@example.net")->tls_seen_at, 0);
+    special.tls_seen_at = NOW - 7200;
+    attempt(found, in_clear, 1);
+    expect("bob@example.net", DISPOSITION_HELD, "5.7.4");
+    assert_int_equal(verdict_for("bob@example.net")->tls_seen_at, NOW - 7200);
+    assert_false(verdict_for("bob@example.net")->is_suspended);
+    special.are_stops_suspended = true;
+    attempt(found, in_clear, 1);
+    expect("bob@example.net", DISPOSITION_DEFERRED, "4.3.0");
+    assert_int_equal(verdict_for("bob@example.net")->tls_seen_at, NOW - 7200);
+    assert_true(verdict_for("bob@example.net")->is_suspended);
+}
+
+static void what_is_remembered_of_tls_is_not_said_of_other_ends(void **state)
+{
+    (void)state;
+    special.tls_seen_at = NOW - 7200;
+    attempt(found, encrypted, 3);
+    for (size_t i = 0; i < COUNT_OF(recipients); i++)
+        assert_int_equal(verdict_for(recipients[i])->tls_seen_at, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -616,6 +753,12 @@ int main(void)
         cmocka_unit_test(a_host_whose_records_cannot_be_learnt_again_is_not_used),
         cmocka_unit_test(a_resolver_that_takes_no_question_again_is_our_fault),
         cmocka_unit_test(answers_without_a_lifetime_are_asked_for_twice_at_most),
+        cmocka_unit_test_teardown(where_requiretls_is_not_passed_on_no_content_may_come_back,
+                                  forget_special),
+        cmocka_unit_test_teardown(what_a_receipt_says_is_kept_with_the_recipient, forget_special),
+        cmocka_unit_test_teardown(a_stop_at_a_host_that_had_tls_keeps_until_when, forget_special),
+        cmocka_unit_test_teardown(what_is_remembered_of_tls_is_not_said_of_other_ends,
+                                  forget_special),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
