@@ -18,6 +18,7 @@
 
 #include "gateway/control/control.h"
 #include "gateway/delivery/delivery.h"
+#include "gateway/delivery/probe.h"
 #include "gateway/delivery/reporter.h"
 #include "gateway/dns/dns.h"
 #include "gateway/log.h"
@@ -27,6 +28,9 @@
 #include "gateway/submission/submission.h"
 #include "gateway/tlsrpt/tlsrpt.h"
 #include "mail/date.h"
+
+#define CHECKS_MAX 16 /* at once; each may open a hundred connections */
+#define CHECK_DEADLINE_MS 60000
 
 struct bound {
     int fd;
@@ -63,12 +67,13 @@ struct gateway {
     struct sts *sts;
     struct dns *old_dns; /* of a reload under way: until nothing asks it any more */
     struct sts *old_sts;
-    unsigned releasing; /* workers that still ask it */
+    unsigned releasing; /* workers and checks that still ask it */
     bool reload_again;
     struct posture *posture;
     struct loop_timer *ticks; /* of the posture's breaker */
     struct submission_limits *limits;
     struct control_server *control;
+    unsigned checks; /* under way */
     struct reporter *reporter;
     struct tlsrpt *tlsrpt;
     struct worker *workers;
@@ -254,6 +259,99 @@ static void resolver_words(void *context, char *out, size_t size)
     dns_self_test_words(g->dns, out, size);
 }
 
+/* ---- check: the control room asks, delivery's probe looks; home loop ---- */
+
+struct check {
+    struct gateway *gateway;
+    struct probe *probe;
+    const struct dns *dns; /* the one it asks: a reload leaves it until then */
+    control_viewed *viewed;
+    void *asker;
+};
+
+static void worker_released_home(void *argument);
+
+static void end_check(struct check *check)
+{
+    struct gateway *g = check->gateway;
+    g->checks--;
+    /* Posted: the probe goes first. */
+    if (check->dns == g->old_dns)
+        loop_post(g->workers[0].loop, worker_released_home, g);
+    free(check);
+}
+
+static void probed(void *context, const struct probe_result *result)
+{
+    struct check *check = context;
+    struct control_sight *sights = xalloc((result->count + 1) * sizeof *sights);
+    for (size_t i = 0; i < result->count; i++) {
+        const struct probe_host *h = &result->hosts[i];
+        sights[i] = (struct control_sight){
+            .facts = &h->facts,
+            .why = h->is_acceptable ? NULL : &h->why,
+            .is_tlsa_insecure = h->is_tlsa_insecure,
+            .verified = h->verified,
+            .key_exchange = h->key_exchange,
+            .key_digest = h->key_digest,
+        };
+    }
+    struct control_view view = {
+        .verdict = probe_verdict_name(result->verdict),
+        .level = result->level,
+        .outcome = result->verdict == PROBE_DELIVERABLE ? NULL : &result->outcome,
+        .sights = sights,
+        .count = result->count,
+    };
+    check->viewed(check->asker, &view);
+    free(sights);
+    end_check(check);
+}
+
+static void *look(void *context, const char *domain, enum level level, control_viewed *viewed,
+                  void *asker)
+{
+    struct gateway *g = context;
+    if (g->checks == CHECKS_MAX)
+        return NULL;
+    struct check *check = xalloc(sizeof *check);
+    *check = (struct check){.gateway = g, .dns = g->dns, .viewed = viewed, .asker = asker};
+    struct probe_options o = {
+        .loop = g->workers[0].loop,
+        .dns = g->dns,
+        .sts = g->sts,
+        .posture = g->posture,
+        .settings = g->config->delivery,
+        .events = log_sink(),
+        .domain = domain,
+        .level = level,
+        .deadline_ms = CHECK_DEADLINE_MS,
+        .done = probed,
+        .context = check,
+    };
+    check->probe = probe_new(&o);
+    if (!check->probe) {
+        free(check);
+        return NULL;
+    }
+    g->checks++;
+    return check;
+}
+
+static void cancel_look(void *context, void *look)
+{
+    struct check *check = look;
+    (void)context;
+    probe_cancel(check->probe);
+    end_check(check);
+}
+
+static void forget_policy(void *context, const char *domain)
+{
+    struct gateway *g = context;
+    sts_forget(g->sts, domain);
+}
+
 static struct control_facts control_facts_of(struct gateway *g)
 {
     return (struct control_facts){
@@ -263,6 +361,10 @@ static struct control_facts control_facts_of(struct gateway *g)
         .started_at = g->started_at,
         .connections = count_connections,
         .resolver = resolver_words,
+        .look = look,
+        .cancel_look = cancel_look,
+        .forget_policy = forget_policy,
+        .posture = g->posture,
         .context = g,
     };
 }
@@ -447,7 +549,7 @@ static void apply(struct gateway *g, struct config *new, struct dns *dns, struct
     g->old_sts = g->sts;
     g->dns = dns;
     g->sts = sts;
-    g->releasing = g->worker_count;
+    g->releasing = g->worker_count + g->checks;
     for (unsigned i = 0; i < g->worker_count; i++) {
         struct worker *w = &g->workers[i];
         w->new_submission = submission_settings_ref(new->submission);
@@ -640,7 +742,6 @@ static bool make_posture(struct gateway *g)
 /* The control socket answers before any listener accepts (INTERFACE.md). */
 static bool open_rooms(struct gateway *g)
 {
-    struct control_facts facts = control_facts_of(g);
     struct loop *home = g->workers[0].loop;
     g->limits = submission_limits_new();
     if (!g->limits)
@@ -653,6 +754,7 @@ static bool open_rooms(struct gateway *g)
     if (!open_tlsrpt(g))
         return false;
     g->reporter = reporter_new(home, g->queue, g->config->delivery, log_sink());
+    struct control_facts facts = control_facts_of(g);
     g->control = control_server_new(home, g->control_fd, g->queue, &facts, log_sink());
     return (g->reporter && g->control) || complain("no resources for the control socket");
 }

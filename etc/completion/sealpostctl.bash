@@ -23,7 +23,7 @@ _sealpostctl_read()
         -c)
             _sealpostctl_program+=(-c "${COMP_WORDS[++i]}")
             ;;
-        --language | --hold-back | --for | --user)
+        --language | --hold-back | --for | --user | --level)
             ((++i))
             ;;
         -*) ;;
@@ -41,7 +41,7 @@ _sealpostctl_candidates()
     local command="${_sealpostctl_words[*]:0:2}"
     case $count in
     0)
-        echo "user guarantee forward queue held release status help"
+        echo "user guarantee forward queue held release check status help"
         return
         ;;
     1)
@@ -95,6 +95,7 @@ _sealpostctl_options()
     user\ add | user\ set) echo "--password-stdin --language --hold-back --json --help" ;;
     guarantee*) echo "--for --locked --json --help" ;;
     held\ list) echo "--user --json --help" ;;
+    check*) echo "--level --json --help" ;;
     release*) echo "--recheck --force --json --help" ;;
     *) echo "--json --help" ;;
     esac
@@ -112,6 +113,7 @@ _sealpostctl()
         return
         ;;
     --language) candidates="de en" ;;
+    --level) candidates="encrypt verified" ;;
     --for | --hold-back) candidates="30s 15m 30m 1h 4h 1d" ;;
     --user) candidates=$(_sealpostctl_values address user list) ;;
     *)

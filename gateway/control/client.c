@@ -18,6 +18,7 @@
 #define ANSWER_MAX ((size_t)4 * 1024 * 1024 * 1024)
 #define ANSWER_PIECE ((size_t)64 * 1024)
 #define FIRST_PATIENCE_S 20 /* for the daemon to take the request, and for its first piece */
+#define CHECK_PATIENCE_S 90 /* the daemon itself gives up before */
 #define LONG_PATIENCE_S 600 /* for the first piece after a million recipients were gone through */
 #define PATIENCE_S 120      /* for the next piece of an answer that has begun */
 /* A daemon that is starting has the lock before it has the socket; another sealpostctl has it for a
@@ -72,9 +73,16 @@ static void set_patience(int fd, int option, int seconds)
     setsockopt(fd, SOL_SOCKET, option, &patience, sizeof patience);
 }
 
-static bool receive_all(int fd, bool is_long, struct buffer *answer)
+static int patience_for(const struct arguments *a)
 {
-    set_patience(fd, SO_RCVTIMEO, is_long ? LONG_PATIENCE_S : FIRST_PATIENCE_S);
+    if (a->is_long)
+        return LONG_PATIENCE_S;
+    return a->usage->needs_daemon ? CHECK_PATIENCE_S : FIRST_PATIENCE_S;
+}
+
+static bool receive_all(int fd, int patience_s, struct buffer *answer)
+{
+    set_patience(fd, SO_RCVTIMEO, patience_s);
     for (;;) {
         char *room = buffer_reserve(answer, ANSWER_PIECE);
         if (!room) {
@@ -103,7 +111,7 @@ static enum asked ask_over(int fd, const char *path, const struct arguments *a,
         return asked;
     /* A daemon that refuses us may answer before it has read all. */
     bool is_sent = send_all(fd, buffer_slice(&a->request));
-    if (!receive_all(fd, a->is_long, answer) || (!is_sent && answer->len == 0))
+    if (!receive_all(fd, patience_for(a), answer) || (!is_sent && answer->len == 0))
         return fail(status, EXIT_TEMPORARY, "no answer from the daemon", path);
     return ASKED_ANSWERED;
 }
@@ -129,6 +137,12 @@ static bool carry_out(const struct control_client *c, const struct arguments *a,
         enum asked asked = ask(c->socket, a, answer, status);
         if (asked != ASKED_NOBODY)
             return asked == ASKED_ANSWERED;
+        if (a->usage->needs_daemon) {
+            fprintf(stderr, "sealpostctl: nobody answers on %s, and %s needs the daemon\n",
+                    c->socket, a->usage->command);
+            *status = EXIT_TEMPORARY;
+            return false;
+        }
         bool is_locked;
         struct offline *o = offline_open(c, &is_locked, error, sizeof error);
         if (o) {

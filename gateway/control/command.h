@@ -23,6 +23,8 @@ struct command {
     bool is_gone;    /* the owner has freed it */
     void (*progress)(void *context);
     void *context;
+    /* Ends what is waited for, so that its callback does not come; NULL: it has to come. */
+    void (*cancel)(struct command *c);
     /* Makes the next slice of a listing; NULL where the answer comes at once. */
     void (*slice)(struct command *c);
     struct command *next_turn;
@@ -82,6 +84,7 @@ void held_show(struct command *c);
 void held_drop(struct command *c);
 void release(struct command *c);
 void status(struct command *c);
+void check(struct command *c);
 
 /* Is c->address a user's? False: answered, that he is none or that the store cannot say. */
 NODISCARD bool user_exists(struct command *c);

@@ -33,6 +33,7 @@ static const struct command_row {
     {"held show", held_show, false},
     {"held drop", held_drop, true},
     {"release", release, true},
+    {"check", check, false},
     {"status", status, false},
 };
 
@@ -118,6 +119,10 @@ void command_free(struct command *c)
     if (!c)
         return;
     c->is_gone = true;
+    if (c->is_waiting && c->cancel) {
+        c->is_waiting = false;
+        c->cancel(c);
+    }
     if (!c->is_waiting)
         discard(c);
 }

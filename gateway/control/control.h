@@ -6,9 +6,28 @@
 #ifndef GATEWAY_CONTROL_CONTROL_H
 #define GATEWAY_CONTROL_CONTROL_H
 
+#include "gateway/guarantee/judge.h"
 #include "gateway/net/loop.h"
+#include "gateway/posture/posture.h"
 #include "mail/event.h"
 #include "queue/queue.h"
+
+/* What `check` found: every address of every MX host. Texts are borrowed for the call. */
+struct control_sight {
+    const struct guarantee_host *facts;
+    const struct outcome *why; /* not acceptable: why; NULL */
+    bool is_tlsa_insecure;     /* TLSA records are there and do not count */
+    int verified;              /* as in struct guarantee_verdict */
+    const char *key_exchange, *key_digest;
+};
+struct control_view {
+    const char *verdict;           /* "deliverable", "refused", "unknown" */
+    const char *level;             /* "none", "encrypt", "dane", "sts", "verify" */
+    const struct outcome *outcome; /* why not deliverable; NULL */
+    const struct control_sight *sights;
+    size_t count;
+};
+typedef void control_viewed(void *asker, const struct control_view *view);
 
 /* What commands need to know besides the store. Copied. */
 struct control_facts {
@@ -22,6 +41,16 @@ struct control_facts {
         void *context); /* open client and delivery connections; NULL: no daemon */
     /* How the resolver's self-test went, in words, on the server's loop; NULL: no daemon. */
     void (*resolver)(void *context, char *out, size_t size);
+    /* Looks at all hosts of a domain (A-label or literal), as mail of that level would find them.
+     * viewed() comes once, on the server's loop, never from inside; until then the look that is
+     * returned may be cancelled. NULL: no resources. Both NULL: no daemon. */
+    void *(*look)(void *context, const char *domain, enum level level, control_viewed *viewed,
+                  void *asker);
+    void (*cancel_look)(void *context, void *look);
+    /* The domain's MTA-STS policy, and that there was none, is forgotten in memory and in the
+     * store; NULL: no daemon, the store is all there is. */
+    void (*forget_policy)(void *context, const char *domain);
+    struct posture *posture; /* borrowed; NULL: no daemon */
     void *context;
 };
 

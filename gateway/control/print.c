@@ -6,36 +6,41 @@
 
 #include "gateway/control/answer.h"
 #include "gateway/control/duration.h"
-#include "gateway/control/table.h"
+#include "gateway/control/printing.h"
 #include "mail/domain.h"
 
-#define INDENT 4
-#define SHOWN_SIZE ((size_t)2 * ADDRESS_SIZE) /* an address as show_address() writes it */
-#define TEXT_SIZE 1400 /* a recipient's line: an address and a reason, and words around them */
-
-struct printing {
-    FILE *out;
-    const char *command;
-    bool with_unicode;
-    size_t count; /* of elements printed */
-    struct table table;
-};
+#define INDENT PRINT_INDENT
+#define TEXT_SIZE PRINT_TEXT_SIZE
 
 /* ---- values ---- */
 
-static const char *text_of(const json_t *object, const char *key)
+const char *member_text(const json_t *object, const char *key)
 {
     const char *text = json_string_value(json_object_get(object, key));
     return text ? text : "";
 }
 
-static json_int_t number_of(const json_t *object, const char *key)
+json_int_t member_number(const json_t *object, const char *key)
 {
     return json_integer_value(json_object_get(object, key));
 }
 
-/* An address with its domain as people write it, where no label of it can be taken for another. */
-static const char *show_address(const struct printing *p, const char *text, char out[SHOWN_SIZE])
+bool member_flag(const json_t *object, const char *key)
+{
+    return json_is_true(json_object_get(object, key));
+}
+
+const char *show_domain(const struct printing *p, const char *text, char out[SHOWN_SIZE])
+{
+    out[0] = '\0';
+    if (p->with_unicode)
+        domain_to_unicode(text, out, SHOWN_SIZE);
+    if (!out[0])
+        snprintf(out, SHOWN_SIZE, "%s", text);
+    return out;
+}
+
+const char *show_address(const struct printing *p, const char *text, char out[SHOWN_SIZE])
 {
     char domain[ADDRESS_SIZE];
     const char *at = strrchr(text, '@');
@@ -49,11 +54,9 @@ static const char *show_address(const struct printing *p, const char *text, char
     return out;
 }
 
-#define TIME_SIZE 40
-/* "2026-11-22 15:28:50Z" */
-static const char *show_time(const json_t *object, const char *key, char out[TIME_SIZE])
+const char *show_time(const json_t *object, const char *key, char out[TIME_SIZE])
 {
-    snprintf(out, TIME_SIZE, "%s", text_of(object, key));
+    snprintf(out, TIME_SIZE, "%s", member_text(object, key));
     char *t = strchr(out, 'T');
     if (t)
         *t = ' ';
@@ -76,8 +79,7 @@ static const char *show_size(json_int_t size, char out[SIZE_TEXT_SIZE])
     return out;
 }
 
-/* "Guarantee:  encrypt" */
-static void print_pair(const struct printing *p, const char *name, const char *value)
+void print_pair(const struct printing *p, const char *name, const char *value)
 {
     char line[TEXT_SIZE + 16];
     if (!*value)
@@ -116,15 +118,16 @@ static void print_user(struct printing *p, const json_t *user)
     char hold_back[DURATION_SIZE];
     show_time(user, "guarantee_since", since);
     show_time(user, "guarantee_until", until);
-    snprintf(guarantee, sizeof guarantee, "%s%s%s%s%s%s", text_of(user, "guarantee"),
+    snprintf(guarantee, sizeof guarantee, "%s%s%s%s%s%s", member_text(user, "guarantee"),
              lock_words(user), *since ? ", since " : "", since, *until ? ", until " : "", until);
     join_aliases(p, user, aliases, sizeof aliases);
-    print_pair(p, "Address:", show_address(p, text_of(user, "address"), address));
+    print_pair(p, "Address:", show_address(p, member_text(user, "address"), address));
     print_pair(p, "Aliases:", aliases);
     print_pair(p, "Guarantee:", guarantee);
-    print_pair(p, "Language:", text_of(user, "language"));
-    if (number_of(user, "hold_back_seconds") > 0)
-        print_pair(p, "Hold back:", duration_text(number_of(user, "hold_back_seconds"), hold_back));
+    print_pair(p, "Language:", member_text(user, "language"));
+    if (member_number(user, "hold_back_seconds") > 0)
+        print_pair(
+            p, "Hold back:", duration_text(member_number(user, "hold_back_seconds"), hold_back));
 }
 
 static void print_user_row(struct printing *p, const json_t *user)
@@ -136,11 +139,12 @@ static void print_user_row(struct printing *p, const json_t *user)
     char until[TIME_SIZE];
     if (p->count == 0)
         table_init(&p->table, headings, COUNT_OF(headings));
-    snprintf(guarantee, sizeof guarantee, "%.20s%s", text_of(user, "guarantee"), lock_words(user));
+    snprintf(guarantee, sizeof guarantee, "%.20s%s", member_text(user, "guarantee"),
+             lock_words(user));
     join_aliases(p, user, aliases, sizeof aliases);
     table_add(&p->table,
-              (const char *const[]){show_address(p, text_of(user, "address"), address), guarantee,
-                                    show_time(user, "guarantee_until", until), aliases});
+              (const char *const[]){show_address(p, member_text(user, "address"), address),
+                                    guarantee, show_time(user, "guarantee_until", until), aliases});
 }
 
 static void print_forward_row(struct printing *p, const json_t *forward)
@@ -151,8 +155,8 @@ static void print_forward_row(struct printing *p, const json_t *forward)
     if (p->count == 0)
         table_init(&p->table, headings, COUNT_OF(headings));
     table_add(&p->table,
-              (const char *const[]){show_address(p, text_of(forward, "owner"), owner),
-                                    show_address(p, text_of(forward, "target"), target)});
+              (const char *const[]){show_address(p, member_text(forward, "owner"), owner),
+                                    show_address(p, member_text(forward, "target"), target)});
 }
 
 static void print_forward(struct printing *p, const json_t *result)
@@ -161,9 +165,9 @@ static void print_forward(struct printing *p, const json_t *result)
     char target[SHOWN_SIZE];
     char line[TEXT_SIZE];
     snprintf(line, sizeof line, "%s %s a forward of %s",
-             show_address(p, text_of(result, "target"), target),
+             show_address(p, member_text(result, "target"), target),
              strcmp(p->command, "forward add") == 0 ? "is now" : "is no longer",
-             show_address(p, text_of(result, "owner"), owner));
+             show_address(p, member_text(result, "owner"), owner));
     table_wrap(p->out, 0, INDENT, line);
 }
 
@@ -174,22 +178,23 @@ static void print_state(const struct printing *p, const json_t *r)
     char address[SHOWN_SIZE];
     char next[TIME_SIZE];
     char line[TEXT_SIZE];
-    json_int_t attempts = number_of(r, "attempts");
-    int len = snprintf(line, sizeof line, "%s: %s", show_address(p, text_of(r, "address"), address),
-                       text_of(r, "state"));
+    json_int_t attempts = member_number(r, "attempts");
+    int len =
+        snprintf(line, sizeof line, "%s: %s", show_address(p, member_text(r, "address"), address),
+                 member_text(r, "state"));
     if (attempts > 0)
         len += snprintf(line + len, sizeof line - (size_t)len, ", %" PRId64 " attempt%s",
                         (int64_t)attempts, attempts == 1 ? "" : "s");
     if (*show_time(r, "next_attempt_at", next))
         snprintf(line + len, sizeof line - (size_t)len, ", next %s", next);
     table_wrap(p->out, INDENT, 2 * INDENT, line);
-    if (*text_of(r, "reason"))
-        table_wrap(p->out, 2 * INDENT, 2 * INDENT, text_of(r, "reason"));
+    if (*member_text(r, "reason"))
+        table_wrap(p->out, 2 * INDENT, 2 * INDENT, member_text(r, "reason"));
 }
 
 static void print_held_notes(const struct printing *p, const json_t *r)
 {
-    const char *way = text_of(r, "release");
+    const char *way = member_text(r, "release");
     if (strcmp(way, "force") == 0)
         table_wrap(p->out, 2 * INDENT, 2 * INDENT,
                    "its domain publishes DANE or MTA-STS: release needs --force");
@@ -204,8 +209,8 @@ static void print_held(const struct printing *p, const json_t *r)
 {
     char address[SHOWN_SIZE];
     char line[TEXT_SIZE];
-    snprintf(line, sizeof line, "%s: %s %s", show_address(p, text_of(r, "address"), address),
-             text_of(r, "status"), text_of(r, "reason"));
+    snprintf(line, sizeof line, "%s: %s %s", show_address(p, member_text(r, "address"), address),
+             member_text(r, "status"), member_text(r, "reason"));
     table_wrap(p->out, INDENT, 2 * INDENT, line);
     print_held_notes(p, r);
 }
@@ -217,9 +222,9 @@ static void print_queue_element(struct printing *p, const json_t *m)
     char sender[SHOWN_SIZE];
     char line[TEXT_SIZE];
     const json_t *recipients = json_object_get(m, "recipients");
-    snprintf(line, sizeof line, "%s  %s  %s  from %s", text_of(m, "id"),
-             show_time(m, "arrived_at", arrived), show_size(number_of(m, "size"), size),
-             show_address(p, text_of(m, "sender"), sender));
+    snprintf(line, sizeof line, "%s  %s  %s  from %s", member_text(m, "id"),
+             show_time(m, "arrived_at", arrived), show_size(member_number(m, "size"), size),
+             show_address(p, member_text(m, "sender"), sender));
     table_wrap(p->out, 0, INDENT, line);
     for (size_t i = 0; i < json_array_size(recipients); i++)
         print_state(p, json_array_get(recipients, i));
@@ -233,11 +238,11 @@ static void print_held_element(struct printing *p, const json_t *m)
     char sender[SHOWN_SIZE];
     char line[TEXT_SIZE];
     const json_t *recipients = json_object_get(m, "recipients");
-    snprintf(line, sizeof line, "%s  stopped %s, kept until %s", text_of(m, "id"),
+    snprintf(line, sizeof line, "%s  stopped %s, kept until %s", member_text(m, "id"),
              show_time(m, "stopped_at", stopped), show_time(m, "expires_at", expires));
     table_wrap(p->out, 0, INDENT, line);
-    snprintf(line, sizeof line, "from %s, %s", show_address(p, text_of(m, "sender"), sender),
-             show_size(number_of(m, "size"), size));
+    snprintf(line, sizeof line, "from %s, %s", show_address(p, member_text(m, "sender"), sender),
+             show_size(member_number(m, "size"), size));
     table_wrap(p->out, INDENT, 2 * INDENT, line);
     for (size_t i = 0; i < json_array_size(recipients); i++)
         print_held(p, json_array_get(recipients, i));
@@ -258,20 +263,20 @@ static void print_recipient_details(const struct printing *p, const json_t *r)
     char expires[TIME_SIZE];
     char host[TEXT_SIZE / 2];
     char owner[SHOWN_SIZE];
-    const char *mx = text_of(r, "mx");
-    snprintf(host, sizeof host, "%s%s%s%s", mx, *text_of(r, "mx_address") ? "[" : "",
-             text_of(r, "mx_address"), *text_of(r, "mx_address") ? "]" : "");
-    print_detail(p, "guarantee", text_of(r, "guarantee"));
-    if (*text_of(r, "owner"))
-        print_detail(p, "of", show_address(p, text_of(r, "owner"), owner));
-    print_detail(p, "exemption", text_of(r, "exemption"));
+    const char *mx = member_text(r, "mx");
+    snprintf(host, sizeof host, "%s%s%s%s", mx, *member_text(r, "mx_address") ? "[" : "",
+             member_text(r, "mx_address"), *member_text(r, "mx_address") ? "]" : "");
+    print_detail(p, "guarantee", member_text(r, "guarantee"));
+    if (*member_text(r, "owner"))
+        print_detail(p, "of", show_address(p, member_text(r, "owner"), owner));
+    print_detail(p, "exemption", member_text(r, "exemption"));
     print_detail(p, "last attempt", show_time(r, "last_attempt_at", last));
     print_detail(p, "host", *mx ? host : "");
     print_detail(p, "kept until", show_time(r, "expires_at", expires));
-    print_detail(p, "required", text_of(r, "required"));
-    if (*text_of(r, "evidence")) {
+    print_detail(p, "required", member_text(r, "required"));
+    if (*member_text(r, "evidence")) {
         table_wrap(p->out, 2 * INDENT, 2 * INDENT, "what was seen:");
-        table_wrap(p->out, 3 * INDENT, 3 * INDENT, text_of(r, "evidence"));
+        table_wrap(p->out, 3 * INDENT, 3 * INDENT, member_text(r, "evidence"));
     }
 }
 
@@ -283,14 +288,14 @@ static void print_message(struct printing *p, const json_t *m)
     char size[SIZE_TEXT_SIZE];
     const json_t *recipients = json_object_get(m, "recipients");
     bool is_held = strcmp(p->command, "held show") == 0;
-    print_pair(p, "ID:", text_of(m, "id"));
-    print_pair(p, "Sender:", show_address(p, text_of(m, "sender"), sender));
-    if (*text_of(m, "user"))
-        print_pair(p, "User:", show_address(p, text_of(m, "user"), user));
-    print_pair(p, "Came by:", text_of(m, "origin"));
+    print_pair(p, "ID:", member_text(m, "id"));
+    print_pair(p, "Sender:", show_address(p, member_text(m, "sender"), sender));
+    if (*member_text(m, "user"))
+        print_pair(p, "User:", show_address(p, member_text(m, "user"), user));
+    print_pair(p, "Came by:", member_text(m, "origin"));
     print_pair(p, "Arrived:", show_time(m, "arrived_at", arrived));
-    print_pair(p, "Size:", show_size(number_of(m, "size"), size));
-    print_pair(p, "Envelope ID:", text_of(m, "envid"));
+    print_pair(p, "Size:", show_size(member_number(m, "size"), size));
+    print_pair(p, "Envelope ID:", member_text(m, "envid"));
     for (size_t i = 0; i < json_array_size(recipients); i++) {
         const json_t *r = json_array_get(recipients, i);
         fputc('\n', p->out);
@@ -305,7 +310,7 @@ static void print_message(struct printing *p, const json_t *m)
 static void print_released(struct printing *p, const json_t *result)
 {
     const json_t *recipients = json_object_get(result, "recipients");
-    const char *mode = text_of(result, "mode");
+    const char *mode = member_text(result, "mode");
     const char *how = strcmp(mode, "recheck") == 0 ? "is tried again under the guarantee"
                       : strcmp(mode, "force") == 0
                           ? "is sent without the guarantee, whatever the destination publishes"
@@ -313,7 +318,7 @@ static void print_released(struct printing *p, const json_t *result)
     for (size_t i = 0; i < json_array_size(recipients); i++) {
         char address[SHOWN_SIZE];
         char line[TEXT_SIZE];
-        snprintf(line, sizeof line, "%s: mail to %s %s", text_of(result, "id"),
+        snprintf(line, sizeof line, "%s: mail to %s %s", member_text(result, "id"),
                  show_address(p, json_string_value(json_array_get(recipients, i)), address), how);
         table_wrap(p->out, 0, INDENT, line);
     }
@@ -331,9 +336,9 @@ static void print_change(struct printing *p, const json_t *result)
     };
     char address[SHOWN_SIZE];
     char line[TEXT_SIZE];
-    const char *what = text_of(result, "id");
-    if (*text_of(result, "address"))
-        what = show_address(p, text_of(result, "address"), address);
+    const char *what = member_text(result, "id");
+    if (*member_text(result, "address"))
+        what = show_address(p, member_text(result, "address"), address);
     for (size_t i = 0; i < COUNT_OF(done); i++) {
         if (strcmp(done[i].command, p->command) != 0)
             continue;
@@ -351,10 +356,10 @@ static void print_status(struct printing *p, const json_t *s)
     char used[SIZE_TEXT_SIZE];
     char limit[SIZE_TEXT_SIZE];
     if (json_is_true(json_object_get(s, "running")))
-        snprintf(line, sizeof line, "sealpost %s, running for %s", text_of(s, "version"),
-                 duration_text(number_of(s, "uptime_seconds"), text));
+        snprintf(line, sizeof line, "sealpost %s, running for %s", member_text(s, "version"),
+                 duration_text(member_number(s, "uptime_seconds"), text));
     else
-        snprintf(line, sizeof line, "sealpost %s, not running", text_of(s, "version"));
+        snprintf(line, sizeof line, "sealpost %s, not running", member_text(s, "version"));
     table_wrap(p->out, 0, INDENT, line);
     static const struct {
         const char *name, *key, *what;
@@ -367,15 +372,15 @@ static void print_status(struct printing *p, const json_t *s)
         {"Connections:", "connections", "open"},
     };
     for (size_t i = 0; i < COUNT_OF(counts); i++) {
-        snprintf(line, sizeof line, "%" PRId64 " %s", (int64_t)number_of(s, counts[i].key),
+        snprintf(line, sizeof line, "%" PRId64 " %s", (int64_t)member_number(s, counts[i].key),
                  counts[i].what);
         print_pair(p, counts[i].name, line);
     }
-    snprintf(line, sizeof line, "%s of %s", show_size(number_of(s, "used_bytes"), used),
-             show_size(number_of(s, "limit_bytes"), limit));
+    snprintf(line, sizeof line, "%s of %s", show_size(member_number(s, "used_bytes"), used),
+             show_size(member_number(s, "limit_bytes"), limit));
     print_pair(p, "Store:", line);
-    if (*text_of(s, "resolver"))
-        print_pair(p, "Resolver:", text_of(s, "resolver"));
+    if (*member_text(s, "resolver"))
+        print_pair(p, "Resolver:", member_text(s, "resolver"));
 }
 
 /* ---- answers ---- */
@@ -383,28 +388,30 @@ static void print_status(struct printing *p, const json_t *s)
 static const struct form {
     const char *command;
     void (*print)(struct printing *p, const json_t *result);
-    const char *empty; /* of a listing: the words for an empty one */
+    const char *empty;                   /* of a listing: the words for an empty one */
+    int (*status)(const json_t *result); /* to exit with; NULL: 0 */
 } forms[] = {
-    {"user add", print_user, NULL},
-    {"user set", print_user, NULL},
-    {"user list", print_user_row, "there are no users"},
-    {"user show", print_user, NULL},
-    {"user remove", print_change, NULL},
-    {"user alias", print_user, NULL},
-    {"user unalias", print_user, NULL},
-    {"guarantee", print_user, NULL},
-    {"forward add", print_forward, NULL},
-    {"forward remove", print_forward, NULL},
-    {"forward list", print_forward_row, "there are no forwards"},
-    {"queue list", print_queue_element, "the queue is empty"},
-    {"queue show", print_message, NULL},
-    {"queue retry", print_change, NULL},
-    {"queue remove", print_change, NULL},
-    {"held list", print_held_element, "nothing is held"},
-    {"held show", print_message, NULL},
-    {"held drop", print_change, NULL},
-    {"release", print_released, NULL},
-    {"status", print_status, NULL},
+    {"user add", print_user, NULL, NULL},
+    {"user set", print_user, NULL, NULL},
+    {"user list", print_user_row, "there are no users", NULL},
+    {"user show", print_user, NULL, NULL},
+    {"user remove", print_change, NULL, NULL},
+    {"user alias", print_user, NULL, NULL},
+    {"user unalias", print_user, NULL, NULL},
+    {"guarantee", print_user, NULL, NULL},
+    {"forward add", print_forward, NULL, NULL},
+    {"forward remove", print_forward, NULL, NULL},
+    {"forward list", print_forward_row, "there are no forwards", NULL},
+    {"queue list", print_queue_element, "the queue is empty", NULL},
+    {"queue show", print_message, NULL, NULL},
+    {"queue retry", print_change, NULL, NULL},
+    {"queue remove", print_change, NULL, NULL},
+    {"held list", print_held_element, "nothing is held", NULL},
+    {"held show", print_message, NULL, NULL},
+    {"held drop", print_change, NULL, NULL},
+    {"release", print_released, NULL, NULL},
+    {"check", print_check, NULL, check_status},
+    {"status", print_status, NULL, NULL},
 };
 
 static const struct form *form_of(const char *command)
@@ -442,19 +449,6 @@ static bool print_list(struct printing *p, const struct form *form, struct slice
     return true;
 }
 
-static bool print_result(struct printing *p, struct slice result)
-{
-    const struct form *form = form_of(p->command);
-    if (form->empty)
-        return result.len >= 2 && result.data[0] == '[' && print_list(p, form, result);
-    json_t *value = json_loadb(result.data, result.len, 0, NULL);
-    if (value)
-        form->print(p, value);
-    bool is_whole = value != NULL;
-    json_decref(value);
-    return is_whole;
-}
-
 static int cut_short(FILE *errors)
 {
     fputs("sealpostctl: the daemon broke off its answer; whether the command was carried out is "
@@ -463,11 +457,45 @@ static int cut_short(FILE *errors)
     return EXIT_TEMPORARY;
 }
 
+/* As a table; 75 when it is not whole. */
+static int print_result(struct printing *p, const struct form *form, struct slice result,
+                        FILE *errors)
+{
+    if (form->empty) {
+        bool is_list = result.len >= 2 && result.data[0] == '[';
+        return is_list && print_list(p, form, result) ? EXIT_DONE : cut_short(errors);
+    }
+    json_t *value = json_loadb(result.data, result.len, 0, NULL);
+    if (!value)
+        return cut_short(errors);
+    form->print(p, value);
+    int status = form->status ? form->status(value) : EXIT_DONE;
+    json_decref(value);
+    return status;
+}
+
+/* As the document it is; it is read only where the exit status depends on it. */
+static int write_result(const struct printing *p, const struct form *form, struct slice result,
+                        FILE *errors)
+{
+    int status = EXIT_DONE;
+    if (form->status) {
+        json_t *value = json_loadb(result.data, result.len, 0, NULL);
+        if (!value)
+            return cut_short(errors);
+        status = form->status(value);
+        json_decref(value);
+    }
+    fwrite(result.data, 1, result.len, p->out);
+    fputc('\n', p->out);
+    return status;
+}
+
 static int print_error(struct slice answer, FILE *errors)
 {
     json_t *value = json_loadb(answer.data ? answer.data : "", answer.len, 0, NULL);
-    const char *words = text_of(value, "error");
-    json_int_t status = number_of(value, "exit");
+    const char *words = member_text(value, "error");
+    json_int_t status = member_number(value, "exit");
     bool is_whole = *words && status > 0 && status < 256;
     if (is_whole) {
         fputs("sealpostctl: ", errors);
@@ -490,9 +518,7 @@ int print_answer(const char *command, struct slice answer, bool wants_json, bool
     if (!slice_ends_nocase(answer, SLICE("}\n")))
         return cut_short(errors);
     struct slice result = slice_sub(answer, front.len, answer.len - front.len - 2);
-    if (!wants_json)
-        return print_result(&p, result) ? EXIT_DONE : cut_short(errors);
-    fwrite(result.data, 1, result.len, out);
-    fputc('\n', out);
-    return EXIT_DONE;
+    const struct form *form = form_of(command);
+    return wants_json ? write_result(&p, form, result, errors)
+                      : print_result(&p, form, result, errors);
 }

@@ -153,6 +153,17 @@ const struct usage usages[] = {
         .options = {{"--recheck", OPTION_MODE, "mode"}, {"--force", OPTION_MODE, "mode"}},
     },
     {
+        .command = "check",
+        .synopsis = "ADDRESS|DOMAIN [--level encrypt|verified]",
+        .help = "Looks at every host of a domain, and says whether mail with the guarantee\n"
+                "would be delivered. Sends no mail. Exit status 1: it would not be; 75: it\n"
+                "would wait. --level: of the guarantee; encrypt where nothing is said.",
+        .words = {"domain"},
+        .required = 1,
+        .needs_daemon = true,
+        .options = {{"--level", OPTION_VALUE, "level"}},
+    },
+    {
         .command = "status",
         .synopsis = "",
         .help = "Shows how the gateway does.",

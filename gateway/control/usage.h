@@ -28,6 +28,7 @@ struct usage {
     const char *words[USAGE_WORDS]; /* keys of the request, in the order of arguments */
     unsigned required;              /* how many of them */
     bool is_long_without_words;     /* the whole queue is gone through before it answers */
+    bool needs_daemon;              /* and hosts are asked before it answers */
     const char *rest;               /* key of a list that takes all further arguments */
     struct usage_option options[USAGE_OPTIONS];
 };

@@ -115,7 +115,7 @@ static void wrong_usage_is_refused(void **state)
         {"no-such-command"},
         {"user"},
         {"user", "frobnicate"},
-        {"check", "x.example"},
+        {"chuck", "x.example"},
         {"user", "show"},
         {"user", "show", "a@x.example", "b@x.example"},
         {"user", "alias", "a@x.example"},

@@ -98,6 +98,16 @@ static void help_is_printed_and_is_no_error(void **state)
     assert_int_equal(access(stage.state, F_OK), -1);
 }
 
+static void without_a_daemon_a_check_is_temporary_and_touches_nothing(void **state)
+{
+    (void)state;
+    assert_int_equal(stage_run(&stage, "", "check|y.example"), 75);
+    assert_string_equal(stage.out, "");
+    assert_non_null(strstr(stage.err, stage.socket));
+    assert_int_equal(strcspn(stage.err, "\n"), strlen(stage.err) - 1);
+    assert_int_equal(access(stage.state, F_OK), -1);
+}
+
 static void a_store_that_another_holds_is_temporary(void **state)
 {
     struct desk desk;
@@ -187,19 +197,20 @@ static void a_long_answer_may_pause_longer_once_it_has_begun(void **state)
     waitpid(child, NULL, 0);
 }
 
-/* "queue retry" of all goes through the whole queue before it answers. */
-static void work_on_the_whole_queue_is_waited_for_longer(void **state)
+/* "queue retry" of all goes through the whole queue before it answers, "check" asks hosts. */
+static void slow_work_is_waited_for_longer(void **state)
 {
     (void)state;
     int fd = bind_socket();
     assert_int_equal(listen(fd, 1), 0);
     pid_t child = fork();
     if (child == 0) {
-        static const char answer[] = "{\"ok\":true,\"result\":{\"id\":null}}\n";
+        static const char answer[] =
+            "{\"ok\":true,\"result\":{\"id\":null,\"verdict\":\"deliverable\"}}\n";
         const struct timespec pause = {.tv_nsec = 60 * SECOND_MS * 1000000L};
         char request[256];
         alarm(10); /* where the parent has given up */
-        for (unsigned i = 0; i < 2; i++) {
+        for (unsigned i = 0; i < 3; i++) {
             int client = accept(fd, NULL, NULL);
             (void)!recv(client, request, sizeof request, 0);
             nanosleep(&pause, NULL);
@@ -210,6 +221,7 @@ static void work_on_the_whole_queue_is_waited_for_longer(void **state)
     }
     close(fd);
     assert_int_equal(stage_run(&stage, "", "queue|retry"), 0);
+    assert_int_equal(stage_run(&stage, "", "check|y.example"), 0);
     assert_int_equal(stage_run(&stage, "", "queue|retry|0000000000000001"), 75);
     waitpid(child, NULL, 0);
 }
@@ -262,12 +274,13 @@ int main(void)
         TEST(without_a_daemon_the_store_itself_is_changed),
         TEST(a_refusal_is_one_line_and_one),
         TEST(help_is_printed_and_is_no_error),
+        TEST(without_a_daemon_a_check_is_temporary_and_touches_nothing),
         TEST(a_store_that_another_holds_is_temporary),
         TEST(a_socket_that_a_dead_daemon_left_is_nobody),
         TEST(a_daemon_that_breaks_off_is_temporary),
         TEST(a_daemon_that_hangs_is_waited_for_a_short_while_only),
         TEST(a_long_answer_may_pause_longer_once_it_has_begun),
-        TEST(work_on_the_whole_queue_is_waited_for_longer),
+        TEST(slow_work_is_waited_for_longer),
         TEST(a_store_out_of_reach_is_refused_with_words),
         TEST(root_becomes_the_daemons_user_before_it_touches_the_store),
     };

@@ -9,148 +9,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <jansson.h>
-
 #include "gateway/tls/scram.h"
 #include "mail/date.h"
 #include "mail/id.h"
 #include "queue/room.h"
-#include "tests/support/queue_desk.h"
-
-#define MIB ((uint64_t)1 << 20)
-
-static struct desk desk;
-static struct command_host host;
-static json_t *answer; /* of the last request */
-static char event[512];
-static unsigned slices;
-
-static bool prepare_password(struct slice password, char *out, size_t size)
-{
-    return slice_copy(password, out, size) && !strstr(out, "forbidden");
-}
-
-static bool job(void *context, void (*work)(void *argument), void (*done)(void *argument),
-                void *argument)
-{
-    if (context)
-        return false;
-    work(argument);
-    desk.poster.post(desk.poster.context, done, argument);
-    return true;
-}
-
-static void emit(void *context, enum event_severity severity, const char *name,
-                 const struct event_field *fields, size_t count)
-{
-    (void)context;
-    (void)severity;
-    size_t len = (size_t)snprintf(event, sizeof event, "%s", name);
-    for (size_t i = 0; i < count && len < sizeof event; i++) {
-        const char *key = event_key_name(fields[i].key);
-        if (fields[i].text)
-            len += (size_t)snprintf(event + len, sizeof event - len, " %s=%s", key, fields[i].text);
-        else
-            len += (size_t)snprintf(event + len, sizeof event - len, " %s=%lld", key,
-                                    (long long)fields[i].number);
-    }
-}
-
-static const struct event_sink sink = {.emit = emit, .threshold = EVENT_INFO};
-
-static int setup(void **state)
-{
-    (void)state;
-    desk_open(&desk, 64 * MIB);
-    host = (struct command_host){
-        .queue = desk.q,
-        .events = &sink,
-        .facts = {.prepare_password = prepare_password},
-        .poster = desk.poster,
-        .job = job,
-    };
-    event[0] = '\0';
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    json_decref(answer);
-    answer = NULL;
-    assert_int_equal(host.count, 0);
-    assert_null(host.turns);
-    desk_close(&desk);
-    return 0;
-}
-
-static void progress(void *context)
-{
-    *(bool *)context = true;
-}
-
-/* Carries a request out; the answer stays in `answer`. Returns its exit status. */
-static int ask(const char *request)
-{
-    bool has_progress = false;
-    struct command *c = command_start(&host, slice_of(request), 1000, progress, &has_progress);
-    assert_false(has_progress);
-    for (slices = 0; !command_is_over(c); slices++) {
-        command_more(c);
-        has_progress = false;
-        assert_true(desk_wait_for(&desk, &has_progress, 10000));
-    }
-    struct slice text = buffer_slice(command_text(c));
-    assert_true(text.len > 0 && text.data[text.len - 1] == '\n');
-    json_decref(answer);
-    answer = json_loadb(text.data, text.len, 0, NULL);
-    assert_non_null(answer);
-    command_free(c);
-    if (json_is_true(json_object_get(answer, "ok"))) {
-        assert_non_null(json_object_get(answer, "result"));
-        return 0;
-    }
-    return (int)json_integer_value(json_object_get(answer, "exit"));
-}
-
-static int askf(const char *format, const char *value)
-{
-    char request[1024];
-    const char *at = strchr(format, '%');
-    assert_non_null(at);
-    snprintf(request, sizeof request, "%.*s%s%s", (int)(at - format), format, value, at + 1);
-    return ask(request);
-}
-
-static const json_t *result(void)
-{
-    return json_object_get(answer, "result");
-}
-
-static const char *text_of(const json_t *object, const char *key)
-{
-    const char *text = json_string_value(json_object_get(object, key));
-    return text ? text : "";
-}
-
-static const char *error_text(void)
-{
-    return text_of(answer, "error");
-}
-
-static struct address address_of(const char *text)
-{
-    struct address a;
-    assert_int_equal(address_parse(slice_of(text), &a), ADDRESS_OK);
-    return a;
-}
-
-static void add_alice(void)
-{
-    assert_int_equal(ask("{\"command\":\"user add\",\"address\":\"Alice@site.example\","
-                         "\"password\":\"secret\"}"),
-                     0);
-}
+#include "tests/support/command_desk.h"
 
 static struct queue_account account(void)
 {
@@ -337,11 +200,11 @@ static void changes_of_one_account_do_not_undo_each_other(void **state)
         command_start(&host,
                       SLICE("{\"command\":\"user set\",\"address\":\"alice@site.example\","
                             "\"language\":\"de\"}"),
-                      0, progress, &has_progress[0]),
+                      0, note_progress, &has_progress[0]),
         command_start(&host,
                       SLICE("{\"command\":\"guarantee\",\"address\":\"alice@site.example\","
                             "\"level\":\"on\"}"),
-                      0, progress, &has_progress[1]),
+                      0, note_progress, &has_progress[1]),
     };
     assert_true(desk_wait_for(&desk, &has_progress[0], 10000));
     assert_true(desk_wait_for(&desk, &has_progress[1], 10000));
@@ -364,7 +227,7 @@ static void who_leaves_before_the_answer_makes_room_for_the_next(void **state)
                                             "\"alice@site.example\",\"level\":\"on\"}")
                                     : SLICE("{\"command\":\"user set\",\"address\":"
                                             "\"alice@site.example\",\"language\":\"de\"}"),
-                             0, progress, &has_progress[i]);
+                             0, note_progress, &has_progress[i]);
     desk_run(&desk); /* the first has the turn, the others wait for it, or are to come to it */
     command_free(c[1]);
     command_free(c[0]);
@@ -1024,7 +887,7 @@ static void status_counts_stops_that_nobody_was_told_of(void **state)
     assert_int_equal(json_integer_value(json_object_get(result(), "held_without_notice")), 1);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, commands_setup, commands_teardown)
 
 int main(void)
 {

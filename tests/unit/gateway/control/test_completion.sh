@@ -36,7 +36,7 @@ offers()
     fi
 }
 
-offers "user guarantee forward queue held release status help" ""
+offers "user guarantee forward queue held release check status help" ""
 offers "user" u
 offers "set show" user s
 offers "a@x.example b@x.example" user show ""
@@ -56,6 +56,8 @@ offers "H1" release ""
 offers "bob@y.example" release H1 ""
 offers "--force" release H1 --f
 offers "bob@y.example" release --force H1 b
+offers "--level" check y.example --l
+offers "encrypt verified" check --level ""
 offers "" status ""
 offers "" user list ""
 exit $failed

@@ -124,6 +124,46 @@ static const struct {
      "B1: mail to b@y.example is sent without the guarantee\n"},
     {"release", OK("{\"id\":\"B1\",\"mode\":\"recheck\",\"recipients\":[\"b@y.example\"]}"),
      "B1: mail to b@y.example is tried again under the guarantee\n"},
+    {"check",
+     OK("{\"domain\":\"xn--bcher-kva.example\",\"verdict\":\"deliverable\",\"level\":\"dane\","
+        "\"asked_level\":\"encrypt\",\"at\":\"2026-11-22T15:28:55Z\",\"reason\":null,\"hosts\":["
+        "{\"host\":\"mx1.y.example\",\"preference\":10,\"address\":\"192.0.2.9\",\"port\":25,"
+        "\"at\":\"2026-11-22T15:28:50Z\",\"reachable\":true,\"starttls\":true,\"protocol\":"
+        "\"TLSv1.3\",\"cipher\":\"TLS_AES_256_GCM_SHA384\",\"key_exchange\":\"X25519\","
+        "\"key_digest\":\"0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef\","
+        "\"tlsa\":\"usable\",\"sts\":\"covered\",\"verified\":\"dane\",\"requiretls\":true,"
+        "\"acceptable\":true,\"certificate_error\":null,\"error\":null},"
+        "{\"host\":\"mx2.y.example\",\"preference\":20,\"address\":\"192.0.2.10\",\"port\":25,"
+        "\"at\":\"2026-11-22T15:28:50Z\",\"reachable\":true,\"starttls\":false,\"tlsa\":"
+        "\"none\",\"sts\":\"none\",\"verified\":\"no\",\"acceptable\":false,\"error\":\"5.7.4 "
+        "TLS is required, but was not offered by host mx2.y.example[192.0.2.10]\"},"
+        "{\"host\":\"mx3.y.example\",\"preference\":30,\"address\":null,\"port\":25,\"at\":null,"
+        "\"reachable\":false,\"starttls\":false,\"tlsa\":\"error\",\"sts\":\"unknown\","
+        "\"sts_error\":\"HTTP 503\",\"verified\":\"no\",\"acceptable\":false,\"error\":"
+        "\"4.4.3 no address\"}]}"),
+     "Domain:      b\xc3\xbc"
+     "cher.example\n"
+     "Verdict:     deliverable at level encrypt\n"
+     "Best level:  dane\n"
+     "Checked:     2026-11-22 15:28:55Z\n"
+     "\n"
+     "PREF  HOST           ADDRESS     STARTTLS  TLS      TLSA    VERIFIED\n"
+     "10    mx1.y.example  192.0.2.9   yes       TLSv1.3  usable  dane\n"
+     "20    mx2.y.example  192.0.2.10  no        -        none    no\n"
+     "30    mx3.y.example  -           -         -        error   no\n"
+     "\n"
+     "mx1.y.example[192.0.2.9]:25 at 2026-11-22 15:28:50Z\n"
+     "    TLSv1.3, TLS_AES_256_GCM_SHA384, X25519, key SHA-256 0123456789abcdef...,\n"
+     "    offers REQUIRETLS\n"
+     "    MTA-STS: covered\n"
+     "    acceptable\n"
+     "\n"
+     "mx2.y.example[192.0.2.10]:25 at 2026-11-22 15:28:50Z\n"
+     "    5.7.4 TLS is required, but was not offered by host mx2.y.example[192.0.2.10]\n"
+     "\n"
+     "mx3.y.example\n"
+     "    MTA-STS: unknown, HTTP 503\n"
+     "    4.4.3 no address\n"},
     {"status",
      OK("{\"version\":\"0.1.0\",\"running\":true,\"uptime_seconds\":3700,\"queued\":1,"
         "\"deferred\":2,\"held\":3,\"held_without_notice\":1,\"connections\":4,\"messages\":5,"
@@ -166,6 +206,31 @@ static void with_json_the_result_is_one_document_as_it_came(void **state)
     (void)state;
     assert_int_equal(print("queue list", OK("[{\"id\":\"B1\"},{\"id\":\"B2\"}]"), true), 0);
     assert_string_equal(out_text, "[{\"id\":\"B1\"},{\"id\":\"B2\"}]\n");
+}
+
+static void the_exit_status_of_a_check_is_its_verdict(void **state)
+{
+    static const struct {
+        const char *answer;
+        int want;
+    } cases[] = {
+        {OK("{\"verdict\":\"deliverable\",\"hosts\":[]}"), 0},
+        {OK("{\"verdict\":\"refused\",\"asked_level\":\"verified\",\"reason\":\"5.1.2 no such "
+            "domain\",\"hosts\":[]}"),
+         1},
+        {OK("{\"verdict\":\"unknown\",\"reason\":\"4.4.3 no answer\",\"hosts\":[]}"), 75},
+        {OK("{}"), 75},
+    };
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        assert_int_equal(print("check", cases[i].answer, false), cases[i].want);
+        assert_int_equal(print("check", cases[i].answer, true), cases[i].want);
+        assert_string_equal(err_text, "");
+    }
+    assert_int_equal(print("check", cases[1].answer, false), 1);
+    assert_string_equal(
+        out_text, "Verdict:     refused at level verified\nReason:      5.1.2 no such domain\n");
+    assert_int_equal(print("check", OK("{\"verdict\":\"deliverable\""), true), 75);
 }
 
 static void an_error_is_one_line_with_its_exit_status(void **state)
@@ -219,6 +284,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_teardown(each_answer_reads_as_it_should, teardown),
         cmocka_unit_test_teardown(with_json_the_result_is_one_document_as_it_came, teardown),
+        cmocka_unit_test_teardown(the_exit_status_of_a_check_is_its_verdict, teardown),
         cmocka_unit_test_teardown(an_error_is_one_line_with_its_exit_status, teardown),
         cmocka_unit_test_teardown(an_answer_that_is_not_whole_is_temporary, teardown),
         cmocka_unit_test_teardown(without_a_terminal_for_it_domains_stay_as_they_are, teardown),
