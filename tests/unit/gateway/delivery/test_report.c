@@ -250,6 +250,12 @@ static const struct session_case cases[] = {
      false,
      ""},
     {"tls_not_tried", {CONTACT, .tls = GUARANTEE_TLS_UNTRIED}, ENFORCE, 0, false, ""},
+    {"tls_not_tried_with_a_policy_that_cannot_be_fetched",
+     {CONTACT, .tls = GUARANTEE_TLS_UNTRIED},
+     NO_POLICY,
+     STS_FAILURE_FETCH,
+     false,
+     ""},
     {"a_literal", {TLS, .is_literal = true}, NO_POLICY, 0, false, ""},
 };
 

@@ -120,14 +120,20 @@ static void failures_stand_with_their_policy(void **state)
     struct document *d = document_new(&head);
     struct queue_tlsrpt_policy none = policy_of(QUEUE_TLSRPT_NO_POLICY_FOUND, "", "", 1, 0);
     struct queue_tlsrpt_policy tlsa = policy_of(QUEUE_TLSRPT_TLSA, "3 1 1 AA\n3 1 1 BB", "", 2, 9);
+    struct queue_tlsrpt_policy sts = policy_of(QUEUE_TLSRPT_STS, "mode: testing", "*.a", 0, 18);
     struct queue_tlsrpt_failure f = {.cause = QUEUE_TLSRPT_TLSA_INVALID, .count = 9};
     (void)state;
     assert_true(document_add(d, &none, NULL));
     assert_true(document_add(d, &tlsa, NULL));
     assert_true(document_add(d, &tlsa, &f));
+    assert_true(document_add(d, &sts, NULL));
+    assert_true(document_add(d, &sts, &f));
+    assert_true(document_add(d, &sts, &f));
     json_t *json = written(d);
     json_t *policies = json_object_get(json, "policies");
-    assert_int_equal(json_array_size(policies), 2);
+    assert_int_equal(json_array_size(policies), 3);
+    json_t *third = json_array_get(policies, 2);
+    assert_int_equal(json_array_size(json_object_get(third, "failure-details")), 2);
     json_t *first = json_array_get(policies, 0);
     json_t *second = json_array_get(policies, 1);
     assert_null(json_object_get(first, "failure-details"));
@@ -139,6 +145,7 @@ static void failures_stand_with_their_policy(void **state)
     json_decref(json);
     policy_free(&none);
     policy_free(&tlsa);
+    policy_free(&sts);
     document_free(d);
 }
 

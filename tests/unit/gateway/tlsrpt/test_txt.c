@@ -95,6 +95,7 @@ static const struct record_case records[] = {
     {"an_encoding_that_is_cut", "v=TLSRPTv1; rua=mailto:a@a.example%4", INVALID, NO_PLACE},
     {"an_encoding_of_other_letters", "v=TLSRPTv1; rua=mailto:a%GG@a.example", INVALID, NO_PLACE},
     {"a_size_as_dmarc_has_it", "v=TLSRPTv1; rua=mailto:a@a.example!10m", INVALID, NO_PLACE},
+    {"a_size_behind_a_url", "v=TLSRPTv1; rua=https://a.example/x!10m", INVALID, NO_PLACE},
     {"two_addresses_in_one", "v=TLSRPTv1; rua=mailto:a@a.example%2Cb@b.example", INVALID, NO_PLACE},
     {"an_address_literal", "v=TLSRPTv1; rua=mailto:a@[192.0.2.1]", INVALID, NO_PLACE},
     {"a_long_local_part", "v=TLSRPTv1; rua=mailto:" A64 "b@a.example", INVALID, NO_PLACE},
