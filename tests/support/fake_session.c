@@ -113,6 +113,7 @@ static int do_find_account(void *context, const struct address *name, struct que
         out->is_locked = true;
         out->level = LEVEL_ENCRYPT;
         out->hold_back_ms = 30000;
+        out->wants_receipts = f->wants_receipts;
     }
     return 0;
 }

@@ -56,7 +56,8 @@ struct fake_session {
     bool is_hash_refused;
     bool waits_for_commit; /* the answer comes only with fake_session_commit() */
     bool is_alice_gone;
-    bool is_dry_run; /* Alice's flag is only tried out */
+    bool is_dry_run;     /* Alice's flag is only tried out */
+    bool wants_receipts; /* alice does */
 };
 
 void fake_session_init(struct fake_session *f);

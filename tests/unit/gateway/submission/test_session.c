@@ -645,6 +645,44 @@ static void a_message_is_queued_as_it_should_be(void **state)
     fake_session_free(&f);
 }
 
+/* The wish of the account is no NOTIFY of the client's, which is passed on. */
+static void a_user_who_wants_receipts_has_them_for_every_recipient(void **state)
+{
+    (void)state;
+    for (int wants = 0; wants < 2; wants++) {
+        struct fake_session f;
+        fake_session_init(&f);
+        f.wants_receipts = wants;
+        begin(&f, FROM_LOGIN);
+        fake_session_say(&f, SLICE("MAIL FROM:<al@example.org>\r\nRCPT TO:<carol@example.net>\r\n"
+                                   "RCPT TO:<dave@example.net> NOTIFY=NEVER\r\nDATA\r\n"));
+        fake_session_say(&f, SLICE(MESSAGE));
+        assert_non_null(strstr(fake_session_heard(&f), "250 2.0.0 Ok: queued as"));
+        assert_int_equal(f.envelope.count, 2);
+        assert_int_equal(f.envelope.recipients[0].wants_receipt, wants);
+        assert_int_equal(f.envelope.recipients[0].notify, NOTIFY_DEFAULT);
+        assert_int_equal(f.envelope.recipients[1].wants_receipt, wants);
+        assert_int_equal(f.envelope.recipients[1].notify, NOTIFY_NEVER);
+        fake_session_free(&f);
+    }
+}
+
+/* What the mail store sends on was not written by the user. */
+static void mail_on_the_relay_listener_has_no_receipts(void **state)
+{
+    (void)state;
+    struct fake_session f;
+    fake_session_init(&f);
+    f.wants_receipts = true;
+    begin(&f, FROM_RELAY);
+    fake_session_say(
+        &f, SLICE("MAIL FROM:<alice@example.org>\r\nRCPT TO:<carol@example.net>\r\nDATA\r\n"));
+    fake_session_say(&f, SLICE(MESSAGE));
+    assert_string_equal(f.envelope.recipients[0].owner, "alice@example.org");
+    assert_false(f.envelope.recipients[0].wants_receipt);
+    fake_session_free(&f);
+}
+
 static void the_relay_listener_takes_mail_without_auth_and_binds_the_named_user(void **state)
 {
     (void)state;
@@ -1418,6 +1456,8 @@ int main(void)
         cmocka_unit_test(odd_lines_and_their_codes),
         cmocka_unit_test(more_recipients_than_allowed_are_452),
         cmocka_unit_test(a_message_is_queued_as_it_should_be),
+        cmocka_unit_test(a_user_who_wants_receipts_has_them_for_every_recipient),
+        cmocka_unit_test(mail_on_the_relay_listener_has_no_receipts),
         cmocka_unit_test(the_relay_listener_takes_mail_without_auth_and_binds_the_named_user),
         cmocka_unit_test(mail_is_not_taken_while_the_accounts_can_not_be_read),
         cmocka_unit_test(mail_is_not_taken_while_the_forwards_can_not_be_read),
