@@ -155,17 +155,35 @@ static void open_fuse(struct breaker_fuse *f, int64_t now)
     name_some(f, now);
 }
 
+/* Those that were well since the losses began, or a minute ago. What was well before says nothing
+ * of now: on a busy site it would keep the fuse closed until half of the destinations are lost. */
+static unsigned count_still_fine(const struct breaker_fuse *f, int64_t now)
+{
+    int64_t since = now - BREAKER_MOMENT;
+    unsigned fine = 0;
+    for (size_t i = 0; i < f->count; i++) {
+        const struct breaker_sight *s = &f->sights[i];
+        bool is_loss = s->look == BREAKER_TLS_LOST && !s->is_written_off;
+        if (is_loss && now - s->at < BREAKER_WINDOW && s->at < since)
+            since = s->at;
+    }
+    for (size_t i = 0; i < f->count; i++)
+        fine += f->sights[i].look == BREAKER_TLS && f->sights[i].at >= since;
+    return fine;
+}
+
 static bool trip_tls(struct breaker_fuse *f, int64_t now)
 {
     struct tally t = count_recent(f, now);
     f->bad = t.lost;
-    f->looked = t.lost + t.bare + t.fine;
+    f->looked = t.lost + t.bare + count_still_fine(f, now);
     if (t.lost >= BREAKER_LOST && 2 * t.lost >= f->looked) {
         snprintf(f->words, sizeof f->words,
                  "%u of %u unrelated destinations lost TLS within 10 minutes", t.lost, f->looked);
         return true;
     }
     f->bad += t.bare;
+    f->looked = t.lost + t.bare + t.fine;
     if (f->bad >= BREAKER_BARE && t.fine == 0) {
         snprintf(f->words, sizeof f->words,
                  "none of %u unrelated destinations showed TLS within 10 minutes", f->looked);

@@ -14,7 +14,8 @@
 #include "mail/base.h"
 
 #define BREAKER_WINDOW 600      /* seconds in which looks count together */
-#define BREAKER_LOST 5          /* groups that lost TLS, if they are half of those looked at */
+#define BREAKER_LOST 5          /* groups that lost TLS, if they are half of those looked at ... */
+#define BREAKER_MOMENT 60       /* ... since the first of them was lost, or this long ago */
 #define BREAKER_BARE 10         /* groups without TLS, if none has it */
 #define BREAKER_BOGUS_ZONES 5   /* groups of bogus zones, if none answers securely */
 #define BREAKER_RECOVERED 3     /* groups that came back, if they are most of those looked at */
