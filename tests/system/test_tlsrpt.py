@@ -5,6 +5,7 @@ The day ends when the gateway's own clock is set forward; see lab/reports.py for
 
 import datetime
 import re
+import signal
 import time
 
 import pytest
@@ -494,3 +495,65 @@ def test_a_collector_with_another_s_certificate_gets_nothing(reporting: Sealpost
     failed = wait_until(lambda: reporting.events("tls-report-failed", domain=domain.name), 15, "the event")[0]
     assert failed["to"] == "https://false.collectors.example:443/v1/tlsrpt"
     assert not collector.posts
+
+
+def test_a_silent_collector_holds_up_neither_end_nor_reload(reporting: Sealpost, lab: Lab) -> None:
+    domain = lab.fresh("one")
+    lab.rogue(domain.addresses[0], Script(), domain.hosts[0])
+    collector = Collector(lab, "silent.collectors.example", [Answer(is_silent=True)] * 3 + [Answer(status=201)])
+    ask_for_reports(lab, domain.name, collector.url)
+    send(reporting, domain.name)
+    end_the_day(reporting)
+    collector.wait_for_report()
+    assert reporting.daemon
+    reporting.daemon.process.send_signal(signal.SIGHUP)
+    wait_until(lambda: reporting.events("reloaded"), 10, "the reload")
+    collector.wait_for_report(2)
+    begin = time.monotonic()
+    reporting.stop()
+    assert time.monotonic() - begin < 5
+    reporting.start()
+    third = collector.wait_for_report(3)
+    reporting.kill()
+    reporting.start()
+    check(third, domain.name, none=(1, 0))
+    assert collector.wait_for_report(4).document == third.document
+    wait_until(lambda: reporting.events("tls-report", domain=domain.name), 5, "its end")
+
+
+def test_a_look_up_that_fails_is_made_again(reporting: Sealpost, lab: Lab) -> None:
+    domain = lab.fresh("sts-safe")
+    lab.rogue(domain.addresses[0], Script(), domain.hosts[0])
+    collector = Collector(lab, "lookup.collectors.example")
+    name = f"_smtp._tls.{domain.name}"
+    lab.dns.set(name, "TXT", f'"v=TLSRPTv1; rua={collector.url}"', is_broken=True)
+    send(reporting, domain.name)
+    end_the_day(reporting)
+    wait_until(lambda: reporting.events("tls-report-failed", domain=domain.name), 15, "the event")
+    lab.dns.set(name, "TXT", f'"v=TLSRPTv1; rua={collector.url}"')
+    looks_pass(reporting)
+    assert not collector.posts
+    reporting.set_clock(TOMORROW + 0.1)
+    check(collector.wait_for_report(seconds=20), domain.name, sts=(0, 1))
+
+
+def test_reports_switched_off_by_a_reload_are_kept_for_another(reporting: Sealpost, lab: Lab) -> None:
+    domain = lab.fresh("one")
+    lab.rogue(domain.addresses[0], Script(), domain.hosts[0])
+    collector = Collector(lab, "reload.collectors.example")
+    ask_for_reports(lab, domain.name, collector.url)
+    send(reporting, domain.name)
+
+    def reload(settings: Settings, count: int) -> None:
+        assert reporting.daemon
+        reporting.configure(settings)
+        reporting.daemon.process.send_signal(signal.SIGHUP)
+        wait_until(lambda: len(reporting.events("reloaded")) == count, 10, "the reload")
+
+    reload(Settings(has_own_clock=True), 1)
+    send(reporting, domain.name)  # not counted
+    end_the_day(reporting)
+    looks_pass(reporting)
+    assert not collector.posts
+    reload(SETTINGS, 2)
+    check(collector.wait_for_report(), domain.name, none=(1, 0))
