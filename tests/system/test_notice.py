@@ -8,9 +8,11 @@ import pytest
 
 from lab.expect import expect_delivered, expect_nothing_said_in_clear, expect_stopped, not_offered
 from lab.laboratory import Lab
+from lab.process import wait_until
 from lab.rogue_mx import SILENCE, Script
 from lab.scenes import clear_domain, stop_one
 from lab.sealpost import Sealpost, Settings, make_message
+from test_downgrade import LIVES_ON, clocked, known_domain, look_at
 
 
 # Release, recheck, force, drop.
@@ -218,3 +220,70 @@ def test_envid_and_orcpt_come_back_in_the_notice(gateway: Sealpost, lab: Lab) ->
     notice = gateway.wait_for_notice(user.address)
     assert notice.about_message["Original-Envelope-Id"] == "QQ314+159"
     assert notice.recipient(f"bob@{domain.name}")["Original-Recipient"] == f"rfc822; Bob@{domain.name}"
+
+
+# Section 6: a host that had TLS; many that lost it at once.
+
+@pytest.mark.parametrize("language, words", [
+    ("", "This is new: host {host} offered TLS that worked until {date}."),
+    ("de", "Das ist neu: Der Server {host} bot funktionierendes TLS an bis {date}."),
+])
+def test_a_stop_at_a_host_that_had_tls_says_until_when(make_gateway, lab: Lab, language: str, words: str) -> None:
+    gateway = clocked(make_gateway)
+    domain, rogue = known_domain(gateway, lab)
+    user, recipient = gateway.add_user(guarantee="on", language=language), f"bob@{domain.name}"
+    queue_id = gateway.submit(user, recipient)
+    reason = (not_offered(domain.hosts[0], domain.addresses[0])[:-1]
+              + r"; on \d earlier looks it offered TLS, last on \d{4}-\d\d-\d\d$")
+    notice = expect_stopped(gateway, user, queue_id, recipient, "5.7.4", reason)
+    fields = notice.recipient(recipient)
+    seen = parsedate_to_datetime(fields["X-Sealpost-TLS-Last-Seen"])
+    stopped = parsedate_to_datetime(fields["Last-Attempt-Date"])
+    assert 0 <= (stopped - seen).total_seconds() < 600, "the last of the looks was just before"
+    host = f"{domain.hosts[0]}[{domain.addresses[0]}]"
+    assert words.format(host=host, date=fields["X-Sealpost-TLS-Last-Seen"]) in notice.one_line_text()
+    shown = " ".join(gateway.ctl("held", "show", queue_id).stdout.split())
+    assert f"had TLS on earlier looks, last at {seen.strftime('%Y-%m-%dT%H:%M:%S')}" in shown, shown
+    assert "earlier looks it offered TLS, last on" in shown, shown
+    expect_nothing_said_in_clear(rogue)
+
+
+def test_a_host_that_never_had_tls_is_not_called_new(gateway: Sealpost, lab: Lab) -> None:
+    _, _, user, _ = stop_one(gateway, lab)
+    notice = gateway.wait_for_notice(user.address)
+    assert "This is new" not in notice.text and "X-Sealpost-TLS-Last-Seen" not in notice.recipients[0]
+
+
+def soon_warned(make_gateway, **delivery: object) -> Sealpost:
+    retry = {**LIVES_ON["retry"], "warn_after": "2s"}
+    return make_gateway(Settings({"retry": retry, "delivery": {"connect_timeout": "3s", **delivery}},
+                                 has_own_clock=True))
+
+
+def test_a_delay_at_a_host_that_had_tls_says_so_too(make_gateway, lab: Lab) -> None:
+    gateway = soon_warned(make_gateway, remember_tls="7d")
+    domain, rogue = known_domain(gateway, lab)
+    user, recipient = gateway.add_user(), f"bob@{domain.name}"
+    gateway.submit(user, recipient)
+    notice = gateway.wait_for_notice(user.address, 10)
+    assert notice.subject == "Delayed Mail (still being retried)"
+    assert "This is new: host " in notice.one_line_text()
+    assert "It was not sent there unencrypted." in notice.one_line_text()
+    assert notice.recipient(recipient)["Action"] == "delayed"
+    assert notice.recipient(recipient)["X-Sealpost-TLS-Last-Seen"]
+    expect_nothing_said_in_clear(rogue)
+
+
+def test_a_delay_while_stops_are_suspended_says_whose_fault_it_may_be(make_gateway, lab: Lab) -> None:
+    gateway = soon_warned(make_gateway)
+    crowd = lab.crowd()
+    look_at(gateway, crowd.recipients("known"))
+    gateway.set_clock(8)
+    crowd.set_tls(False)
+    user = gateway.add_user(guarantee="on", language="de")
+    gateway.submit(user, crowd.recipients())
+    delays = wait_until(lambda: [n for n in gateway.notices_to(user.address) if n.subject.startswith("Delayed")], 20,
+                        "a delay notice")
+    assert "TLS fehlt an vielen Zielen zugleich" in delays[0].one_line_text()
+    assert all(fields["Status"] == "4.3.0" for fields in delays[0].recipients), delays[0].recipients
+    expect_nothing_said_in_clear(*crowd.hosts)
