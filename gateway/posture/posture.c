@@ -188,14 +188,14 @@ static bool is_refusal_of_tls(enum guarantee_kind kind, struct status *status)
     return false;
 }
 
+/* TLS ends a row, and trouble that may pass leaves it standing. */
 static bool is_row_of_refusals(const struct queue_posture *known, int64_t now)
 {
     return known->refusals >= POSTURE_REFUSED_LOOKS &&
            known->refusal_last_at - known->refusal_first_at >= POSTURE_REFUSED_SPREAD &&
            known->last_seen_at == known->refusal_last_at &&
            /* A clock that was set back makes no look fresh. */
-           now >= known->refusal_last_at && now - known->refusal_last_at <= POSTURE_REFUSED_FOR &&
-           known->tls_last_at <= known->refusal_first_at;
+           now >= known->refusal_last_at && now - known->refusal_last_at <= POSTURE_REFUSED_FOR;
 }
 
 bool posture_refuses_tls(struct posture *p, const char *domain, const char *host, int64_t now,

@@ -140,6 +140,11 @@ def test_who_is_never_refused(probing: Sealpost, lab: Lab) -> None:
     strict = probing.add_user(guarantee="on")
     assert rcpt(probing, probing.add_user(), recipient) == [TAKEN], "no flag"
     assert rcpt(probing, strict, recipient, sender="") == [TAKEN], "null reverse-path"
+    trying, excepted = probing.add_user(guarantee="on"), probing.add_user(guarantee="on")
+    probing.ctl("guarantee", trying.address, "dry-run")
+    assert rcpt(probing, trying, recipient) == [TAKEN], "dry run"
+    probing.ctl("exception", "add", excepted.address, domain.name)
+    assert rcpt(probing, excepted, recipient) == [TAKEN], "exception"
     probing.ctl("forward", "add", strict.address, recipient)
     assert rcpt(probing, strict, recipient) == [TAKEN], "target of a forward"
     queue_id = probing.relay(strict.address, f"eve@{domain.name}", make_message(strict.address, f"eve@{domain.name}"))

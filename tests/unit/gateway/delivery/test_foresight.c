@@ -373,6 +373,7 @@ static void only_a_sure_stop_of_the_guarantee_refuses(void **state)
         {PROBE_REFUSED, {5, 1, 10}, 200, false},
         {PROBE_REFUSED, {5, 1, 2}, 200, false},
         {PROBE_REFUSED, {5, 4, 6}, 200, false},
+        {PROBE_REFUSED, {4, 7, 4}, 200, false},
         {PROBE_UNKNOWN, {4, 7, 5}, 200, false},
         {PROBE_UNKNOWN, {5, 7, 5}, 200, false},
         {PROBE_DELIVERABLE, {0, 0, 0}, 200, false},
@@ -561,6 +562,7 @@ static void a_reload_ends_what_asks_the_old_resolver(void **state)
 {
     (void)state;
     struct asker a = {.question = NULL}, b = {.question = NULL}, c = {.question = NULL};
+    struct asker d = {.question = NULL};
     ask(&c, "kept.example", true);
     end_probe(0, PROBE_REFUSED, not_offered);
     pass(0);
@@ -570,18 +572,20 @@ static void a_reload_ends_what_asks_the_old_resolver(void **state)
     assert_null(scene.probes[1]);
     assert_null(scene.questions[0]);
     assert_int_equal(a.answers + b.answers, 0);
+    ask(&d, "a.example", true); /* before the others are told */
+    assert_int_equal(scene.probe_count, 3);
     pass(0);
     assert_int_equal(a.answers + b.answers, 2);
     assert_false(a.is_refused || b.is_refused);
-    ask(&a, "a.example", true);
+    assert_int_equal(d.answers, 0);
     ask(&b, "a.example", false);
     ask(&c, "kept.example", true); /* what was learnt before counts no more */
     assert_int_equal(scene.probe_count, 4);
     assert_ptr_equal(scene.probes[2]->o.dns, &new_resolver);
     assert_ptr_equal(scene.questions[1]->dns, &new_resolver);
-    foresight_cancel(a.question);
     foresight_cancel(b.question);
     foresight_cancel(c.question);
+    foresight_cancel(d.question);
 }
 
 static void after_the_stop_nothing_is_looked_at(void **state)
