@@ -52,6 +52,7 @@ static void tell(void *context)
     struct foresight *f = context;
     struct foresight_question *q;
     while ((q = TAILQ_FIRST(&f->ready)) != NULL) {
+        /* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): it is off the list before it is freed */
         struct foresight_question it = *q;
         struct outcome why = q->forecast->why;
         bool is_refused = q->forecast->is_refused;
@@ -214,6 +215,7 @@ static struct forecast *find(const struct foresight *f, const char *domain, enum
     int64_t now = loop_now_ms(f->o.loop);
     TAILQ_FOREACH(c, &f->forecasts, entry)
     {
+        /* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): it is off the list before it is freed */
         if (c->level == level && c->is_probe == is_probe && strcmp(c->domain, domain) == 0 &&
             now < c->kept_until_ms)
             return c;
