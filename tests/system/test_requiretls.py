@@ -226,6 +226,24 @@ def test_a_local_route_in_clear_is_not_told(make_gateway, lab: Lab, extensions: 
         store.stop()
 
 
+@pytest.mark.parametrize("ret, is_required, want", [("RET=FULL", True, "RET=HDRS"), ("", True, "RET=HDRS"),
+                                                    ("RET=FULL", False, "RET=FULL")])
+def test_what_a_local_route_is_not_told_it_may_not_return(make_gateway, lab: Lab, ret: str, is_required: bool,
+                                                          want: str) -> None:
+    """Its own notice would bring the content back: RFC 8689 section 5."""
+    store = RogueMx("127.0.0.1", Script(is_lmtp=True, offers_starttls=False, extensions=PLAIN), port=2456)
+    try:
+        gateway = make_gateway(Settings(routes={"near.example": {
+            "next_hop": "[127.0.0.1]:2456", "protocol": "lmtp", "tls": "none"}}))
+        options = [*(["REQUIRETLS"] if is_required else []), *([ret] if ret else [])]
+        queue_id = gateway.submit(gateway.add_user(), "bob@near.example", mail_options=options)
+        expect_delivered(gateway, queue_id, "bob@near.example")
+        [command] = mail_commands(store)
+        assert [word for word in command.split() if word.startswith("RET=")] == [want], command
+    finally:
+        store.stop()
+
+
 @pytest.mark.parametrize("is_offered", [True, False], ids=["offered", "not-offered"])
 def test_a_smarthost_takes_it_where_it_offers_it(make_gateway, lab: Lab, is_offered: bool) -> None:
     smart = lab.rogue(net.SMARTHOST, Script(certificate=lab.certificate("pkix"), **(OFFER if is_offered else {})))
