@@ -236,13 +236,10 @@ static bool judge_pkix(const struct tls_peer *p, SSL *ssl, X509 *leaf, struct tl
     return judge_certificate(p, ssl, leaf, facts, failure);
 }
 
-/* What an operator compares and what is remembered of the host; the same digest as in a TLSA record
- * 3 1 1. Nothing is decided by it, so what cannot be read stays "". */
-static void read_key_digest(X509 *leaf, char out[65])
+/* Takes over what OpenSSL encoded. */
+static void digest_of(unsigned char *encoded, int len, char out[65])
 {
     unsigned char digest[SHA256_DIGEST_LENGTH];
-    unsigned char *encoded = NULL;
-    int len = leaf ? i2d_X509_PUBKEY(X509_get_X509_PUBKEY(leaf), &encoded) : -1;
     out[0] = '\0';
     if (len > 0) {
         SHA256(encoded, (size_t)len, digest);
@@ -250,6 +247,17 @@ static void read_key_digest(X509 *leaf, char out[65])
             snprintf(out + 2 * i, 3, "%02x", digest[i]);
     }
     OPENSSL_free(encoded);
+}
+
+/* What an operator compares, and may have named; the same digests as in TLSA records 3 1 1 and
+ * 3 0 1. What cannot be read stays "", which is nobody's fingerprint. */
+static void read_digests(X509 *leaf, struct tls_facts *facts)
+{
+    unsigned char *key = NULL, *certificate = NULL;
+    int key_len = leaf ? i2d_X509_PUBKEY(X509_get_X509_PUBKEY(leaf), &key) : -1;
+    digest_of(key, key_len, facts->key_digest);
+    int certificate_len = leaf ? i2d_X509(leaf, &certificate) : -1;
+    digest_of(certificate, certificate_len, facts->certificate_digest);
 }
 
 /* The server's ephemeral key tells the group, for TLS 1.2 and 1.3 alike. */
@@ -271,7 +279,7 @@ bool tls_peer_judge(const struct tls_peer *p, SSL *ssl, struct tls_facts *facts,
                     struct tls_failure *failure)
 {
     X509 *leaf = SSL_get1_peer_certificate(ssl);
-    read_key_digest(leaf, facts->key_digest);
+    read_digests(leaf, facts);
     read_key_exchange(ssl, facts->key_exchange, sizeof(facts->key_exchange));
     bool is_judged = judge_dane(p, ssl, facts, failure) && judge_pkix(p, ssl, leaf, facts, failure);
     X509_free(leaf);

@@ -17,7 +17,7 @@ struct tls_peer {
 /* Sets SNI, TLSA records and names before the handshake. False: our own fault, *failure filled. */
 NODISCARD bool tls_peer_ask(struct tls_peer *p, SSL *ssl, const struct tls_client_options *options,
                             struct tls_failure *failure);
-/* After the handshake: fills dane, is_pkix_valid and their errors, key_exchange and key_digest.
+/* After the handshake: fills dane, is_pkix_valid and their errors, key_exchange and the digests.
  * False: our own fault. */
 NODISCARD bool tls_peer_judge(const struct tls_peer *p, SSL *ssl, struct tls_facts *facts,
                               struct tls_failure *failure);

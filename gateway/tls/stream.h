@@ -33,6 +33,7 @@ struct tls_facts {
                               RSA key exchange) */
     char key_digest[65];   /* of the server we connected to: SHA-256 of its public key
                               (SubjectPublicKeyInfo) in hex; "" without certificate */
+    char certificate_digest[65]; /* and of the whole certificate (DER) */
     enum tls_dane_result dane;
     bool is_pkix_valid;   /* chain to the store and one of pkix_names; checked apart from DANE */
     char dane_error[160]; /* why DANE did not match, "" */

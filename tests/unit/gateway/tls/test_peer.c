@@ -395,17 +395,27 @@ static int free_all(void **state)
     return 0;
 }
 
-/* What is remembered of a host: the key as a TLSA record 3 1 1 says it, and the group. */
-static void the_key_and_the_key_exchange_are_told(void **state)
+static void in_hex(const struct tlsa_record *r, char out[65])
+{
+    assert_int_equal(r->len, 32);
+    for (size_t i = 0; i < r->len; i++)
+        snprintf(out + 2 * i, 3, "%02x", r->data[i]);
+}
+
+/* What is remembered of a host, and what a policy may name: key and certificate as TLSA records
+ * 3 1 1 and 3 0 1 say them, and the group. */
+static void the_digests_and_the_key_exchange_are_told(void **state)
 {
     (void)state;
     struct tls_client_options o = {.sni = "mx.example.test"};
-    struct tlsa_record want = pki_tlsa(&made[GOOD], 3, 1, 1);
-    char hex[65] = "";
-    for (size_t i = 0; i < want.len; i++)
-        snprintf(hex + 2 * i, 3, "%02x", want.data[i]);
+    struct tlsa_record key = pki_tlsa(&made[GOOD], 3, 1, 1);
+    struct tlsa_record certificate = pki_tlsa(&made[GOOD], 3, 0, 1);
+    char hex[65];
     struct tls_facts facts = meet(GOOD, &o);
+    in_hex(&key, hex);
     assert_string_equal(facts.key_digest, hex);
+    in_hex(&certificate, hex);
+    assert_string_equal(facts.certificate_digest, hex);
     assert_string_equal(facts.key_exchange, "X25519");
 }
 
@@ -416,7 +426,7 @@ int main(void)
         cmocka_unit_test(chains_and_names_are_judged_as_webpki),
         cmocka_unit_test(which_name_the_certificate_carries_is_known),
         cmocka_unit_test(dane_and_webpki_are_known_apart),
-        cmocka_unit_test(the_key_and_the_key_exchange_are_told),
+        cmocka_unit_test(the_digests_and_the_key_exchange_are_told),
     };
     return cmocka_run_group_tests(tests, make_all, free_all);
 }
