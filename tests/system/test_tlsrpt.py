@@ -457,7 +457,8 @@ def test_a_collector_that_fails_is_asked_again(reporting: Sealpost, lab: Lab) ->
     domain = lab.fresh("one")
     lab.rogue(domain.addresses[0], Script(), domain.hosts[0])
     collector = Collector(lab, "again.collectors.example", [Answer(status=503), Answer(status=201)])
-    ask_for_reports(lab, domain.name, collector.url, "mailto:again@tls.example")
+    other = Collector(lab, "well.collectors.example")
+    ask_for_reports(lab, domain.name, collector.url, other.url, "mailto:again@tls.example")
     send(reporting, domain.name)
     end_the_day(reporting)
     first = collector.wait_for_report()
@@ -469,6 +470,7 @@ def test_a_collector_that_fails_is_asked_again(reporting: Sealpost, lab: Lab) ->
     assert again.document == first.document
     looks_pass(reporting)
     assert len(lab.postfix.messages_for("again@tls.example")) == 1  # what has arrived is not sent again
+    assert len(other.posts) == 1
 
 
 def test_a_report_is_given_up_when_it_is_two_days_old(reporting: Sealpost, lab: Lab) -> None:
