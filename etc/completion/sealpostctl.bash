@@ -23,7 +23,7 @@ _sealpostctl_read()
         -c)
             _sealpostctl_program+=(-c "${COMP_WORDS[++i]}")
             ;;
-        --language | --hold-back | --for | --user | --level)
+        --language | --hold-back | --for | --user | --level | --until)
             ((++i))
             ;;
         -*) ;;
@@ -41,13 +41,17 @@ _sealpostctl_candidates()
     local command="${_sealpostctl_words[*]:0:2}"
     case $count in
     0)
-        echo "user guarantee forward queue held release check status help"
+        echo "user guarantee forward exception queue held release check posture report sts status help"
         return
         ;;
     1)
         case $command in
         user) echo "add set list show remove alias unalias" ;;
         forward) echo "add remove list" ;;
+        exception) echo "add remove list" ;;
+        report) echo "dry-run" ;;
+        sts) echo "list purge" ;;
+        posture) _sealpostctl_values domain posture | sort -u ;;
         queue) echo "list show retry remove" ;;
         held) echo "list show drop" ;;
         guarantee) _sealpostctl_values address user list ;;
@@ -57,7 +61,8 @@ _sealpostctl_candidates()
         ;;
     esac
     case $count:$command in
-    2:user\ set | 2:user\ show | 2:user\ remove | 2:user\ alias | 2:user\ unalias | 2:forward\ *)
+    2:user\ set | 2:user\ show | 2:user\ remove | 2:user\ alias | 2:user\ unalias | 2:forward\ * | \
+        2:exception\ * | 2:report\ dry-run)
         _sealpostctl_values address user list
         ;;
     3:user\ unalias)
@@ -66,6 +71,12 @@ _sealpostctl_candidates()
     3:forward\ remove)
         _sealpostctl_values target forward list "${_sealpostctl_words[2]}"
         ;;
+    3:exception\ remove)
+        _sealpostctl_values domain exception list "${_sealpostctl_words[2]}"
+        ;;
+    2:sts\ purge)
+        _sealpostctl_values domain sts list
+        ;;
     2:queue\ show | 2:queue\ retry | 2:queue\ remove)
         _sealpostctl_values id queue list
         ;;
@@ -73,7 +84,10 @@ _sealpostctl_candidates()
         _sealpostctl_values id held list
         ;;
     2:guarantee\ *)
-        echo "on off verified default"
+        echo "on off verified default dry-run"
+        ;;
+    3:guarantee\ *)
+        [ "${_sealpostctl_words[2]}" != dry-run ] || echo "verified"
         ;;
     *:release\ *)
         _sealpostctl_values address held show "${_sealpostctl_words[1]}"
@@ -92,7 +106,9 @@ _sealpostctl_options()
     local command="${_sealpostctl_words[*]:0:2}"
     case $command in
     "") echo "-c --json --help --version" ;;
-    user\ add | user\ set) echo "--password-stdin --language --hold-back --json --help" ;;
+    user\ add) echo "--password-stdin --language --hold-back --json --help" ;;
+    user\ set) echo "--password-stdin --language --hold-back --receipts --no-receipts --json --help" ;;
+    exception\ add) echo "--until --json --help" ;;
     guarantee*) echo "--for --locked --json --help" ;;
     held\ list) echo "--user --json --help" ;;
     check*) echo "--level --json --help" ;;
@@ -115,6 +131,7 @@ _sealpostctl()
     --language) candidates="de en" ;;
     --level) candidates="encrypt verified" ;;
     --for | --hold-back) candidates="30s 15m 30m 1h 4h 1d" ;;
+    --until) candidates="1d 7d 30d 90d" ;;
     --user) candidates=$(_sealpostctl_values address user list) ;;
     *)
         if [[ $current == -* ]]; then

@@ -108,8 +108,9 @@ static const struct told {
     enum event_key field;
     bool is_address;
 } told[] = {
-    {"address", KEY_USER, true}, {"owner", KEY_OWNER, true}, {"alias", KEY_TO, true},
-    {"target", KEY_TO, true},    {"id", KEY_ID, false},      {"mode", KEY_REASON, false},
+    {"address", KEY_USER, true}, {"owner", KEY_OWNER, true},    {"alias", KEY_TO, true},
+    {"target", KEY_TO, true},    {"id", KEY_ID, false},         {"mode", KEY_REASON, false},
+    {"user", KEY_USER, true},    {"domain", KEY_DOMAIN, false},
 };
 
 /* One spelling for each address, so that a search of the log finds all that was done to it. */
@@ -122,16 +123,17 @@ static const char *told_text(const struct told *t, const char *text, char key[AD
     return key;
 }
 
-/* "encrypt for 30m, locked"; NULL where no level was set. */
+/* "encrypt for 30m, locked", "dry-run verified"; NULL where no level was set. */
 static const char *told_level(const struct command *c, char *out, size_t size)
 {
     const char *level = argument_text(c, "level");
     /* By its own name, as in every other line: "on" is only another word for it. */
     if (level && strcmp(level, "on") == 0)
         level = level_name(LEVEL_ENCRYPT);
+    const char *trial = argument_text(c, "trial");
     const char *time = argument_text(c, "for");
-    snprintf(out, size, "%s%s%s%s", level ? level : "", time ? " for " : "", time ? time : "",
-             argument_flag(c, "locked") ? ", locked" : "");
+    snprintf(out, size, "%s%s%s%s%s%s", level ? level : "", trial ? " " : "", trial ? trial : "",
+             time ? " for " : "", time ? time : "", argument_flag(c, "locked") ? ", locked" : "");
     return level ? out : NULL;
 }
 
@@ -139,7 +141,8 @@ static const char *told_level(const struct command *c, char *out, size_t size)
 static void log_change(const struct command *c)
 {
     char level[80];
-    struct event_field fields[COUNT_OF(told) + 3];
+    char until[80];
+    struct event_field fields[COUNT_OF(told) + 4];
     char keys[COUNT_OF(told)][ADDRESS_SIZE];
     size_t count = 0;
     fields[count++] = FIELD(KEY_COMMAND, argument_text(c, "command"));
@@ -151,6 +154,10 @@ static void log_change(const struct command *c)
     }
     if (told_level(c, level, sizeof level))
         fields[count++] = FIELD(KEY_LEVEL, level);
+    if (argument_text(c, "until")) {
+        snprintf(until, sizeof until, "until %s", argument_text(c, "until"));
+        fields[count++] = FIELD(KEY_REASON, until);
+    }
     event_emit(c->host->events, EVENT_INFO, "control", fields, count);
 }
 

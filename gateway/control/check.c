@@ -5,10 +5,10 @@
 #include <string.h>
 
 #include "gateway/control/answer.h"
+#include "gateway/control/facts.h"
 #include "mail/date.h"
 
 struct checking {
-    char domain[DOMAIN_SIZE];
     enum level level; /* of the guarantee asked about */
     void *look;       /* NULL: not begun, or over */
 };
@@ -17,46 +17,8 @@ struct checking {
 
 static const char *tlsa_name(const struct control_sight *s)
 {
-    switch (s->facts->tlsa) {
-    case GUARANTEE_TLSA_NONE:
-        return s->is_tlsa_insecure ? "insecure" : "none";
-    case GUARANTEE_TLSA_USABLE:
-        return "usable";
-    case GUARANTEE_TLSA_UNUSABLE:
-        return "unusable";
-    case GUARANTEE_TLSA_ERROR:
-        return "error";
-    }
-    panic("no such TLSA fact: %d", (int)s->facts->tlsa);
-}
-
-static const char *sts_name(enum guarantee_sts sts)
-{
-    switch (sts) {
-    case GUARANTEE_STS_NONE:
-        return "none";
-    case GUARANTEE_STS_TESTING:
-        return "testing";
-    case GUARANTEE_STS_COVERS:
-        return "covered";
-    case GUARANTEE_STS_EXCLUDES:
-        return "excluded";
-    case GUARANTEE_STS_UNKNOWN:
-    case GUARANTEE_STS_OUR_FAULT:
-        return "unknown";
-    }
-    panic("no such MTA-STS fact: %d", (int)sts);
-}
-
-static const char *verified_name(int verified)
-{
-    static const char *const names[] = {
-        [GUARANTEE_VERIFIED_NO] = "no",
-        [GUARANTEE_VERIFIED_DANE] = "dane",
-        [GUARANTEE_VERIFIED_STS] = "sts",
-        [GUARANTEE_VERIFIED_PKIX] = "pkix",
-    };
-    return names[verified];
+    return s->is_tlsa_insecure && s->facts->tlsa == GUARANTEE_TLSA_NONE ? "insecure"
+                                                                        : fact_tlsa(s->facts->tlsa);
 }
 
 /* Was STARTTLS in the EHLO reply? */
@@ -92,9 +54,9 @@ static json_t *sight_json(const struct control_sight *s)
     json_put(host, "key_exchange", json_text_or_null(s->key_exchange));
     json_put(host, "key_digest", json_text_or_null(s->key_digest));
     json_put(host, "tlsa", json_text(tlsa_name(s)));
-    json_put(host, "sts", json_text(sts_name(h->sts)));
+    json_put(host, "sts", json_text(fact_sts(h->sts)));
     json_put(host, "sts_error", json_text_or_null(h->sts_detail));
-    json_put(host, "verified", json_text(verified_name(s->verified)));
+    json_put(host, "verified", json_text(fact_verified((unsigned)s->verified)));
     json_put(host, "requiretls", json_boolean(h->offers_requiretls));
     json_put(host, "acceptable", json_boolean(!s->why));
     json_put(host, "certificate_error", json_text_or_null(h->certificate_error));
@@ -115,7 +77,7 @@ static void viewed(void *asker, const struct control_view *view)
     json_t *hosts = json_array();
     for (size_t i = 0; i < view->count; i++)
         json_add(hosts, sight_json(&view->sights[i]));
-    json_put(result, "domain", json_text(k->domain));
+    json_put(result, "domain", json_text(c->domain));
     json_put(result, "verdict", json_text(view->verdict));
     json_put(result, "level", json_text(view->level));
     json_put(result, "asked_level", json_text(level_name(k->level)));
@@ -129,29 +91,6 @@ static void cancel(struct command *c)
 {
     struct checking *k = c->state;
     c->facts.cancel_look(c->facts.context, k->look);
-}
-
-/* A domain is what stands behind the '@' of an address, or literals and U-labels would need a
- * reader of their own. */
-static bool read_domain(struct command *c, struct checking *k)
-{
-    char text[ADDRESS_SIZE];
-    const char *given = argument_text(c, "domain");
-    struct address a;
-    if (!given) {
-        answer_error(c, EXIT_USAGE, "domain is missing");
-        return false;
-    }
-    snprintf(text, sizeof text, "%s%s", strchr(given, '@') ? "" : "postmaster@", given);
-    size_t len = strlen(text);
-    if (text[len - 1] == '.') /* as DNS tools write it */
-        text[len - 1] = '\0';
-    bool is_cut = len == sizeof text - 1;
-    if (!is_cut && address_parse(slice_of(text), &a) == ADDRESS_OK &&
-        slice_copy(slice_of(address_domain(&a)), k->domain, sizeof k->domain))
-        return true;
-    answer_error(c, EXIT_USAGE, "\"%s\" is no domain and no mail address", given);
-    return false;
 }
 
 static bool read_level(struct command *c, struct checking *k)
@@ -169,13 +108,13 @@ void check(struct command *c)
     struct checking *k = xalloc(sizeof *k);
     c->state = k;
     c->free_state = free;
-    if (!read_domain(c, k) || !read_level(c, k))
+    if (!argument_domain(c, "domain", c->domain) || !read_level(c, k))
         return;
     if (!c->facts.look) {
         answer_error(c, EXIT_TEMPORARY, "only the running daemon can look at hosts");
         return;
     }
-    k->look = c->facts.look(c->facts.context, k->domain, k->level, viewed, c);
+    k->look = c->facts.look(c->facts.context, c->domain, k->level, viewed, c);
     if (!k->look) {
         answer_error(c, EXIT_TEMPORARY, "too many checks run at once; try again");
         return;

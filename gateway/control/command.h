@@ -32,11 +32,12 @@ struct command {
     /* What the command remembers between its steps. */
     struct address address; /* of the user, owner */
     struct address other;   /* alias, target */
-    uint64_t id;            /* queue ID */
-    uint64_t after;         /* of a listing */
-    bool has_elements;      /* of a listing */
-    int error;              /* of a listing made off the thread */
-    void *state;            /* owned */
+    char domain[DOMAIN_SIZE];
+    uint64_t id;       /* queue ID */
+    uint64_t after;    /* of a listing */
+    bool has_elements; /* of a listing */
+    int error;         /* of a listing made off the thread */
+    void *state;       /* owned */
     void (*free_state)(void *state);
 };
 
@@ -46,6 +47,8 @@ void command_wait(struct command *c);
 NODISCARD bool command_resume(struct command *c);
 /* Runs work(c) off the thread, then done(c); answers 75 itself where that is impossible. */
 void command_job(struct command *c, void (*work)(void *command), void (*done)(void *command));
+/* Answers with the array c->state, once work(c) has filled it off the thread (and c->error). */
+void command_collect(struct command *c, void (*work)(void *command));
 /* Reading an account and writing it back is one step: run(c) when no other command is at it, until
  * c is answered. */
 void command_take_turn(struct command *c, void (*run)(struct command *c));
@@ -60,6 +63,8 @@ const char *argument_text(const struct command *c, const char *key);
 bool argument_flag(const struct command *c, const char *key);
 /* False: answered with what is wrong (usage). */
 NODISCARD bool argument_address(struct command *c, const char *key, struct address *out);
+/* The domain itself, in any spelling, or that of an address; literals too. */
+NODISCARD bool argument_domain(struct command *c, const char *key, char out[DOMAIN_SIZE]);
 /* False: answered as not found: what is no queue ID names nothing. */
 NODISCARD bool argument_id(struct command *c);
 
@@ -83,9 +88,19 @@ void held_list(struct command *c);
 void held_show(struct command *c);
 void held_drop(struct command *c);
 void release(struct command *c);
-void status(struct command *c);
 void check(struct command *c);
+void exception_add(struct command *c);
+void exception_remove(struct command *c);
+void exception_list(struct command *c);
+void posture_show(struct command *c);
+void report_dry_run(struct command *c);
+void status(struct command *c);
+void sts_list(struct command *c);
+void sts_purge(struct command *c);
 
+/* Makes an alias in c->address the user's own address, under which things are kept. Who is no user
+ * (any more) stays as he is, and *is_user says so. False: answered, the store cannot say. */
+NODISCARD bool user_find_own(struct command *c, bool *is_user);
 /* Is c->address a user's? False: answered, that he is none or that the store cannot say. */
 NODISCARD bool user_exists(struct command *c);
 /* Answers with the account of c->address as it is now: what `user show` prints. */

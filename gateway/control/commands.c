@@ -1,5 +1,6 @@
 #include "gateway/control/commands.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -34,7 +35,14 @@ static const struct command_row {
     {"held drop", held_drop, true},
     {"release", release, true},
     {"check", check, false},
+    {"exception add", exception_add, true},
+    {"exception remove", exception_remove, true},
+    {"exception list", exception_list, false},
+    {"posture", posture_show, false},
+    {"report dry-run", report_dry_run, false},
     {"status", status, false},
+    {"sts list", sts_list, false},
+    {"sts purge", sts_purge, true},
 };
 
 /* ---- arguments ---- */
@@ -59,6 +67,33 @@ bool argument_address(struct command *c, const char *key, struct address *out)
     if (address_parse(slice_of(text), out) == ADDRESS_OK)
         return true;
     answer_error(c, EXIT_USAGE, "\"%s\" is no mail address", text);
+    return false;
+}
+
+/* What stands behind the '@' of an address, so that literals and U-labels need no second reader. */
+static bool read_domain(const char *given, char out[DOMAIN_SIZE])
+{
+    char text[ADDRESS_SIZE];
+    struct address a;
+    int printed = snprintf(text, sizeof text, "%s%s", strchr(given, '@') ? "" : "a@", given);
+    if (printed >= (int)sizeof text)
+        return false;
+    size_t len = strlen(text);
+    if (text[len - 1] == '.') /* as DNS tools write it */
+        text[len - 1] = '\0';
+    return address_parse(slice_of(text), &a) == ADDRESS_OK &&
+           slice_copy(slice_of(address_domain(&a)), out, DOMAIN_SIZE);
+}
+
+bool argument_domain(struct command *c, const char *key, char out[DOMAIN_SIZE])
+{
+    const char *given = argument_text(c, key);
+    if (given && read_domain(given, out))
+        return true;
+    if (given)
+        answer_error(c, EXIT_USAGE, "\"%s\" is no domain and no mail address", given);
+    else
+        answer_error(c, EXIT_USAGE, "%s is missing", key);
     return false;
 }
 
@@ -189,6 +224,29 @@ void command_job(struct command *c, void (*work)(void *command), void (*done)(vo
         return;
     c->is_waiting = false;
     answer_error(c, EXIT_TEMPORARY, "no resources for this now; try again");
+}
+
+static void collected(void *command)
+{
+    struct command *c = command;
+    if (!command_resume(c))
+        return;
+    if (c->error == 0)
+        answer_ok(c, json_incref(c->state));
+    else
+        answer_queue_error(c, c->error);
+}
+
+static void free_json(void *state)
+{
+    json_decref(state);
+}
+
+void command_collect(struct command *c, void (*work)(void *command))
+{
+    c->state = json_array();
+    c->free_state = free_json;
+    command_job(c, work, collected);
 }
 
 static void run_command(void *argument)

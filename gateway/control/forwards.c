@@ -56,29 +56,11 @@ static void list_forwards(void *command)
     c->error = queue_forwards_walk(c->host->queue, owner, list_forward, c->state);
 }
 
-static void forwards_listed(void *command)
-{
-    struct command *c = command;
-    if (!command_resume(c))
-        return;
-    if (c->error == 0)
-        answer_ok(c, json_incref(c->state));
-    else
-        answer_queue_error(c, c->error);
-}
-
-static void free_json(void *state)
-{
-    json_decref(state);
-}
-
 void forward_list(struct command *c)
 {
     if (argument_text(c, "owner")) {
         if (!argument_address(c, "owner", &c->address) || !user_exists(c))
             return;
     }
-    c->state = json_array();
-    c->free_state = free_json;
-    command_job(c, list_forwards, forwards_listed);
+    command_collect(c, list_forwards);
 }

@@ -1,4 +1,5 @@
-/* guarantee.c - guarantee ADDRESS on | off | verified [--for 30m] [--locked]. */
+/* guarantee.c - guarantee ADDRESS on | off | verified | default | dry-run [verified] [--for 30m]
+ * [--locked]. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,26 +10,51 @@
 
 struct flag {
     enum level level;
+    bool is_dry_run;
     bool has_flag; /* false: back to guarantee.default_level */
     bool is_locked;
     int64_t for_ms; /* 0: for good */
 };
 
+static bool is_word(const char *text, const char *word)
+{
+    return text && strcmp(text, word) == 0;
+}
+
+/* "dry-run" alone tries out what "on" would do. */
+static bool read_trial(struct command *c, struct flag *f)
+{
+    const char *text = argument_text(c, "trial");
+    f->is_dry_run = true;
+    f->level = LEVEL_ENCRYPT;
+    if (!text || is_word(text, "on") ||
+        (level_parse(slice_of(text), &f->level) && f->level != LEVEL_OFF))
+        return true;
+    answer_error(c, EXIT_USAGE, "a dry run is of on or verified, not \"%s\"", text);
+    return false;
+}
+
 static bool read_level(struct command *c, struct flag *f)
 {
     const char *text = argument_text(c, "level");
     f->has_flag = true;
-    if (text && strcmp(text, "on") == 0) {
+    if (is_word(text, "dry-run"))
+        return read_trial(c, f);
+    if (argument_text(c, "trial")) {
+        answer_error(c, EXIT_USAGE, "\"%s\" is one argument too many", argument_text(c, "trial"));
+        return false;
+    }
+    if (is_word(text, "on")) {
         f->level = LEVEL_ENCRYPT;
         return true;
     }
-    if (text && strcmp(text, "default") == 0) {
+    if (is_word(text, "default")) {
         f->has_flag = false;
         return true;
     }
     if (text && level_parse(slice_of(text), &f->level))
         return true;
-    answer_error(c, EXIT_USAGE, "the guarantee is on, off or verified, not \"%s\"",
+    answer_error(c, EXIT_USAGE, "the guarantee is on, off, verified or dry-run, not \"%s\"",
                  text ? text : "");
     return false;
 }
@@ -59,20 +85,20 @@ static void raise(struct queue_account *a, const struct flag *f, enum level defa
     enum level had_level = was_for_a_while ? a->back_level : a->level;
     bool was_locked = was_for_a_while ? a->back_is_locked : a->is_locked;
     bool was_dry_run = was_for_a_while ? a->back_is_dry_run : a->is_dry_run;
-    int64_t since;
-    enum level present = queue_account_level(a, default_level, now, &since, NULL);
+    struct queue_flag present = queue_account_flag(a, default_level, now);
     a->has_flag = f->has_flag;
     a->level = f->level;
     a->is_locked = f->is_locked;
-    a->is_dry_run = false;
+    a->is_dry_run = f->is_dry_run;
     a->level_until = 0;
     a->back_has_flag = false;
     a->back_level = LEVEL_OFF;
     a->back_is_locked = false;
     a->back_is_dry_run = false;
     /* The same level once more began when it began. */
-    bool is_same = since != 0 && f->has_flag && present == f->level;
-    a->level_since = is_same ? since : now;
+    bool is_same = present.since != 0 && f->has_flag && present.level == f->level &&
+                   present.is_dry_run == f->is_dry_run;
+    a->level_since = is_same ? present.since : now;
     if (f->for_ms == 0)
         return;
     a->level_until = now + f->for_ms / 1000;

@@ -41,26 +41,11 @@ static void list_slice(struct command *c)
         answer_end_list(c);
 }
 
-/* A user by his address or an alias; mail is kept under the first. Who is no user any more may
- * still have mail here. False: answered, the store cannot say. */
-static bool find_user(struct command *c)
-{
-    struct queue_account a = {0};
-    struct address own;
-    int error = queue_account_find(c->host->queue, &c->address, &a);
-    if (error == 0 && address_parse(slice_of(a.address), &own) == ADDRESS_OK)
-        c->address = own;
-    queue_account_clear(&a);
-    if (error == 0 || error == -ENOENT)
-        return true;
-    answer_queue_error(c, error);
-    return false;
-}
-
 void held_list(struct command *c)
 {
+    bool is_user; /* who is none any more may still have mail here */
     if (argument_text(c, "user")) {
-        if (!argument_address(c, "user", &c->address) || !find_user(c))
+        if (!argument_address(c, "user", &c->address) || !user_find_own(c, &is_user))
             return;
     }
     command_begin_list(c, list_slice);

@@ -103,6 +103,14 @@ static void join_aliases(const struct printing *p, const json_t *user, char *out
     }
 }
 
+/* "encrypt", or "off (dry run of encrypt)" */
+static void show_guarantee(const json_t *user, char *out, size_t size)
+{
+    const char *trial = member_text(user, "dry_run_level");
+    snprintf(out, size, "%s%s%s%s", member_text(user, "guarantee"), *trial ? " (dry run of " : "",
+             trial, *trial ? ")" : "");
+}
+
 static const char *lock_words(const json_t *user)
 {
     return json_is_true(json_object_get(user, "guarantee_locked")) ? ", locked" : "";
@@ -113,18 +121,22 @@ static void print_user(struct printing *p, const json_t *user)
     char address[SHOWN_SIZE];
     char aliases[TEXT_SIZE - 20];
     char guarantee[TEXT_SIZE - 20];
+    char level[60];
     char since[TIME_SIZE];
     char until[TIME_SIZE];
     char hold_back[DURATION_SIZE];
     show_time(user, "guarantee_since", since);
     show_time(user, "guarantee_until", until);
-    snprintf(guarantee, sizeof guarantee, "%s%s%s%s%s%s", member_text(user, "guarantee"),
-             lock_words(user), *since ? ", since " : "", since, *until ? ", until " : "", until);
+    show_guarantee(user, level, sizeof level);
+    snprintf(guarantee, sizeof guarantee, "%s%s%s%s%s%s", level, lock_words(user),
+             *since ? ", since " : "", since, *until ? ", until " : "", until);
     join_aliases(p, user, aliases, sizeof aliases);
     print_pair(p, "Address:", show_address(p, member_text(user, "address"), address));
     print_pair(p, "Aliases:", aliases);
     print_pair(p, "Guarantee:", guarantee);
     print_pair(p, "Language:", member_text(user, "language"));
+    if (member_flag(user, "receipts"))
+        print_pair(p, "Receipts:", "always");
     if (member_number(user, "hold_back_seconds") > 0)
         print_pair(
             p, "Hold back:", duration_text(member_number(user, "hold_back_seconds"), hold_back));
@@ -135,12 +147,13 @@ static void print_user_row(struct printing *p, const json_t *user)
     static const char *const headings[] = {"ADDRESS", "GUARANTEE", "UNTIL", "ALIASES"};
     char address[SHOWN_SIZE];
     char aliases[TEXT_SIZE];
-    char guarantee[40];
+    char guarantee[80];
+    char level[60];
     char until[TIME_SIZE];
     if (p->count == 0)
         table_init(&p->table, headings, COUNT_OF(headings));
-    snprintf(guarantee, sizeof guarantee, "%.20s%s", member_text(user, "guarantee"),
-             lock_words(user));
+    show_guarantee(user, level, sizeof level);
+    snprintf(guarantee, sizeof guarantee, "%s%s", level, lock_words(user));
     join_aliases(p, user, aliases, sizeof aliases);
     table_add(&p->table,
               (const char *const[]){show_address(p, member_text(user, "address"), address),
@@ -381,6 +394,14 @@ static void print_status(struct printing *p, const json_t *s)
     print_pair(p, "Store:", line);
     if (*member_text(s, "resolver"))
         print_pair(p, "Resolver:", member_text(s, "resolver"));
+    if (*member_text(s, "breaker"))
+        print_pair(p, "Breaker:", member_text(s, "breaker"));
+    if (json_is_true(json_object_get(s, "running"))) {
+        snprintf(line, sizeof line,
+                 "%" PRId64 " hosts that offered TLS and now do not, since start",
+                 (int64_t)member_number(s, "downgrades"));
+        print_pair(p, "Downgrades:", line);
+    }
 }
 
 /* ---- answers ---- */
@@ -411,7 +432,14 @@ static const struct form {
     {"held drop", print_change, NULL, NULL},
     {"release", print_released, NULL, NULL},
     {"check", print_check, NULL, check_status},
+    {"exception add", print_exception, NULL, NULL},
+    {"exception remove", print_exception, NULL, NULL},
+    {"exception list", print_exception_row, "there are no exceptions", NULL},
+    {"posture", print_posture, "nothing has been seen", NULL},
+    {"report dry-run", print_finding, "nothing would have been stopped", NULL},
     {"status", print_status, NULL, NULL},
+    {"sts list", print_policy, "there are no MTA-STS policies", NULL},
+    {"sts purge", print_purged, NULL, NULL},
 };
 
 static const struct form *form_of(const char *command)

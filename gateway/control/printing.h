@@ -33,6 +33,13 @@ const char *show_time(const json_t *object, const char *key, char out[TIME_SIZE]
 /* "Guarantee:   encrypt"; nothing for "". */
 void print_pair(const struct printing *p, const char *name, const char *value);
 
+/* print_learnt.c */
+void print_exception_row(struct printing *p, const json_t *exception);
+void print_exception(struct printing *p, const json_t *exception);
+void print_finding(struct printing *p, const json_t *finding);
+void print_posture(struct printing *p, const json_t *host);
+void print_policy(struct printing *p, const json_t *policy);
+void print_purged(struct printing *p, const json_t *result);
 /* print_check.c */
 void print_check(struct printing *p, const json_t *result);
 int check_status(const json_t *result); /* what sealpostctl exits with */

@@ -36,6 +36,17 @@ static void look(void *command)
     } while (after != 0);
 }
 
+static void put_posture(json_t *out, struct posture *posture)
+{
+    struct posture_status s = {0};
+    if (posture)
+        posture_status(posture, date_now(), &s);
+    json_put(out, "breaker", json_text(s.breaker));
+    json_put(out, "breaker_open", json_boolean(s.is_breaker_open));
+    json_put(out, "breaker_opened_at", json_time(s.breaker_opened_at * 1000));
+    json_put(out, "downgrades", json_integer((json_int_t)s.downgrades));
+}
+
 static void looked(void *command)
 {
     struct command *c = command;
@@ -60,6 +71,7 @@ static void looked(void *command)
     json_put(out, "connections",
              json_integer(facts->connections ? facts->connections(facts->context) : 0));
     json_put(out, "resolver", json_text(resolver));
+    put_posture(out, facts->posture);
     json_put(out, "messages", json_integer((json_int_t)s.messages));
     json_put(out, "used_bytes", json_integer((json_int_t)s.used_bytes));
     json_put(out, "limit_bytes", json_integer((json_int_t)s.limit_bytes));

@@ -19,14 +19,18 @@ const struct usage usages[] = {
     },
     {
         .command = "user set",
-        .synopsis = "ADDRESS [--password-stdin] [--language de|en] [--hold-back TIME]",
-        .help = "Changes a user: the password, the language of notices, or how long\n"
-                "new mail waits before it is first sent (0s: not at all).",
+        .synopsis = "ADDRESS [--password-stdin] [--language de|en] [--hold-back TIME]\n"
+                    "           [--receipts | --no-receipts]",
+        .help = "Changes a user: the password, the language of notices, how long new\n"
+                "mail waits before it is first sent (0s: not at all), or whether a receipt\n"
+                "says how each message was delivered, without being asked for one.",
         .words = {"address"},
         .required = 1,
         .options = {{"--password-stdin", OPTION_PASSWORD, "password"},
                     {"--language", OPTION_VALUE, "language"},
-                    {"--hold-back", OPTION_VALUE, "hold_back"}},
+                    {"--hold-back", OPTION_VALUE, "hold_back"},
+                    {"--receipts", OPTION_FLAG, "receipts"},
+                    {"--no-receipts", OPTION_FLAG, "no_receipts"}},
     },
     {
         .command = "user list",
@@ -64,13 +68,16 @@ const struct usage usages[] = {
     },
     {
         .command = "guarantee",
-        .synopsis = "ADDRESS on|off|verified|default [--for TIME] [--locked]",
+        .synopsis = "ADDRESS on|off|verified|default|dry-run [verified]\n"
+                    "           [--for TIME] [--locked]",
         .help = "Sets what a user's mail must have: on, TLS to every recipient's host;\n"
                 "verified, TLS to an authenticated host (DANE or MTA-STS); default, what\n"
                 "the configuration says. Mail accepted before is not touched.\n"
+                "dry-run: delivers as if off, and reports what on (or verified) would\n"
+                "have stopped.\n"
                 "--for: returns to what it was by itself, say after 30m.\n"
                 "--locked: the user may not lower it.",
-        .words = {"address", "level"},
+        .words = {"address", "level", "trial"},
         .required = 2,
         .options = {{"--for", OPTION_VALUE, "for"}, {"--locked", OPTION_FLAG, "locked"}},
     },
@@ -164,9 +171,56 @@ const struct usage usages[] = {
         .options = {{"--level", OPTION_VALUE, "level"}},
     },
     {
+        .command = "exception add",
+        .synopsis = "USER DOMAIN [--until DATE|TIME]",
+        .help = "Takes mail to a recipient domain out of a user's guarantee; \".example\"\n"
+                "is for all domains below it.\n"
+                "--until: ends by itself, say in 30d or on 2026-12-31 (UTC).",
+        .words = {"user", "domain"},
+        .required = 2,
+        .options = {{"--until", OPTION_VALUE, "until"}},
+    },
+    {
+        .command = "exception remove",
+        .synopsis = "USER DOMAIN",
+        .help = "Takes that exception back.",
+        .words = {"user", "domain"},
+        .required = 2,
+    },
+    {
+        .command = "exception list",
+        .synopsis = "[USER]",
+        .help = "Lists the exceptions of one user or of all.",
+        .words = {"user"},
+    },
+    {
+        .command = "posture",
+        .synopsis = "[DOMAIN]",
+        .help = "Shows what the hosts of a domain, or of all, were seen to do about TLS.",
+        .words = {"domain"},
+    },
+    {
+        .command = "report dry-run",
+        .synopsis = "[ADDRESS]",
+        .help = "Lists what the guarantee would have stopped of the users in a dry run.",
+        .words = {"address"},
+    },
+    {
         .command = "status",
         .synopsis = "",
         .help = "Shows how the gateway does.",
+    },
+    {
+        .command = "sts list",
+        .synopsis = "",
+        .help = "Lists the MTA-STS policies that are kept.",
+    },
+    {
+        .command = "sts purge",
+        .synopsis = "DOMAIN",
+        .help = "Forgets the MTA-STS policy of a domain: the next mail asks anew.",
+        .words = {"domain"},
+        .required = 1,
     },
 };
 const size_t usage_count = COUNT_OF(usages);

@@ -12,7 +12,7 @@ enum option_kind {
     OPTION_PASSWORD, /* read from standard input */
 };
 
-#define USAGE_OPTIONS 4
+#define USAGE_OPTIONS 6
 #define USAGE_WORDS 3
 
 struct usage_option {

@@ -16,6 +16,8 @@ struct wanted {
     bool has_password;
     bool has_hold_back;
     int64_t hold_back_ms;
+    bool has_receipts;
+    bool wants_receipts;
     const char *language;         /* borrowed from the request; NULL: stays */
     char password[PASSWORD_SIZE]; /* prepared; wiped as soon as the verifiers are made */
     struct queue_verifier sha256;
@@ -36,20 +38,23 @@ static json_t *user_json(const struct queue_account *a, const struct control_fac
     json_t *user = json_object();
     json_t *aliases = json_array();
     int64_t now = date_now();
-    int64_t since;
-    bool is_locked;
-    enum level level = queue_account_level(a, facts->default_level, now, &since, &is_locked);
+    struct queue_flag flag = queue_account_flag(a, facts->default_level, now);
     bool is_for_a_while = a->level_until > now;
     for (size_t i = 0; i < a->alias_count; i++)
         json_add(aliases, json_text(a->aliases[i]));
     json_put(user, "address", json_text(a->address));
     json_put(user, "aliases", aliases);
-    json_put(user, "guarantee", json_text(level_name(level)));
+    /* In a dry run the flag counts as off, and that is what scripts go by. */
+    json_put(user, "guarantee", json_text(level_name(flag.is_dry_run ? LEVEL_OFF : flag.level)));
+    json_put(user, "dry_run", json_boolean(flag.is_dry_run));
+    json_put(user, "dry_run_level",
+             flag.is_dry_run ? json_text(level_name(flag.level)) : json_null());
     json_put(user, "guarantee_until", json_time(is_for_a_while ? a->level_until * 1000 : 0));
-    json_put(user, "guarantee_since", json_time(since * 1000));
-    json_put(user, "guarantee_locked", json_boolean(is_locked));
+    json_put(user, "guarantee_since", json_time(flag.since * 1000));
+    json_put(user, "guarantee_locked", json_boolean(flag.is_locked));
     json_put(user, "language", json_text(a->language[0] ? a->language : "en"));
     json_put(user, "hold_back_seconds", json_integer(a->hold_back_ms / 1000));
+    json_put(user, "receipts", json_boolean(a->wants_receipts));
     return user;
 }
 
@@ -86,27 +91,9 @@ static void list_users(void *command)
     c->error = queue_accounts_walk(c->host->queue, list_user, c);
 }
 
-static void users_listed(void *command)
-{
-    struct command *c = command;
-    if (!command_resume(c))
-        return;
-    if (c->error == 0)
-        answer_ok(c, json_incref(c->state));
-    else
-        answer_queue_error(c, c->error);
-}
-
-static void free_json(void *state)
-{
-    json_decref(state);
-}
-
 void user_list(struct command *c)
 {
-    c->state = json_array();
-    c->free_state = free_json;
-    command_job(c, list_users, users_listed);
+    command_collect(c, list_users);
 }
 
 /* ---- add and set ---- */
@@ -152,6 +139,16 @@ static bool read_password(struct command *c, struct wanted *w)
     return false;
 }
 
+static bool read_receipts(struct command *c, struct wanted *w)
+{
+    w->wants_receipts = argument_flag(c, "receipts");
+    w->has_receipts = w->wants_receipts || argument_flag(c, "no_receipts");
+    if (!w->wants_receipts || !argument_flag(c, "no_receipts"))
+        return true;
+    answer_error(c, EXIT_USAGE, "--receipts and --no-receipts exclude each other");
+    return false;
+}
+
 static bool read_wanted(struct command *c, struct wanted **out)
 {
     struct wanted *w = xalloc(sizeof *w);
@@ -159,7 +156,7 @@ static bool read_wanted(struct command *c, struct wanted **out)
     c->free_state = free_wanted;
     *out = w;
     return argument_address(c, "address", &c->address) && read_language(c, w) &&
-           read_hold_back(c, w) && read_password(c, w);
+           read_hold_back(c, w) && read_receipts(c, w) && read_password(c, w);
 }
 
 static bool make_verifier(enum scram_hash hash, const char *password, struct queue_verifier *out)
@@ -197,6 +194,8 @@ static void apply(const struct wanted *w, struct queue_account *a)
     }
     if (w->has_hold_back)
         a->hold_back_ms = w->hold_back_ms;
+    if (w->has_receipts)
+        a->wants_receipts = w->wants_receipts;
     if (w->language && !slice_copy(slice_of(w->language), a->language, sizeof a->language))
         panic("language %s", w->language);
 }
@@ -283,10 +282,12 @@ void user_set(struct command *c)
         return;
     if (w->has_password)
         command_job(c, make_verifiers, set_now);
-    else if (w->language || w->has_hold_back)
+    else if (w->language || w->has_hold_back || w->has_receipts)
         command_take_turn(c, set_in_turn);
     else
-        answer_error(c, EXIT_USAGE, "nothing to set: --password-stdin, --language or --hold-back");
+        answer_error(c, EXIT_USAGE,
+                     "nothing to set: --password-stdin, --language, --hold-back, --receipts or "
+                     "--no-receipts");
 }
 
 /* ---- remove and aliases ---- */
@@ -313,6 +314,21 @@ void user_remove(struct command *c)
         return;
     command_wait(c);
     queue_account_remove(c->host->queue, &c->address, &c->host->poster, user_removed, c);
+}
+
+bool user_find_own(struct command *c, bool *is_user)
+{
+    struct queue_account a = {0};
+    struct address own;
+    int error = queue_account_find(c->host->queue, &c->address, &a);
+    if (error == 0 && address_parse(slice_of(a.address), &own) == ADDRESS_OK)
+        c->address = own;
+    queue_account_clear(&a);
+    *is_user = error == 0;
+    if (error == 0 || error == -ENOENT)
+        return true;
+    answer_queue_error(c, error);
+    return false;
 }
 
 bool user_exists(struct command *c)

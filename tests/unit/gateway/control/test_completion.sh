@@ -17,6 +17,9 @@ sealpostctl()
     "--json held list") echo '[{"id":"H1"}]' ;;
     "--json held show H1") echo '{"id":"H1","recipients":[{"address":"bob@y.example"}]}' ;;
     "--json forward list a@x.example") echo '[{"owner":"a@x.example","target":"t@y.example"}]' ;;
+    "--json exception list a@x.example") echo '[{"user":"a@x.example","domain":"y.example"}]' ;;
+    "--json posture") echo '[{"domain":"y.example","host":"mx1"},{"domain":"y.example","host":"mx2"}]' ;;
+    "--json sts list") echo '[{"domain":"s.example"}]' ;;
     *) echo "asked for $*" >&2 && return 1 ;;
     esac
 }
@@ -36,7 +39,7 @@ offers()
     fi
 }
 
-offers "user guarantee forward queue held release check status help" ""
+offers "user guarantee forward exception queue held release check posture report sts status help" ""
 offers "user" u
 offers "set show" user s
 offers "a@x.example b@x.example" user show ""
@@ -46,6 +49,19 @@ offers "de en" user set a@x.example --language ""
 offers "--password-stdin" user set a@x.example --p
 offers "a@x.example b@x.example" guarantee ""
 offers "on off" guarantee a@x.example o
+offers "dry-run" guarantee a@x.example dr
+offers "verified" guarantee a@x.example dry-run ""
+offers "" guarantee a@x.example on ""
+offers "--receipts" user set a@x.example --r
+offers "a@x.example b@x.example" exception add ""
+offers "y.example" exception remove a@x.example ""
+offers "--until" exception add a@x.example z.example --u
+offers "1d" exception add a@x.example z.example --until 1
+offers "dry-run" report ""
+offers "a@x.example b@x.example" report dry-run ""
+offers "y.example" posture ""
+offers "list purge" sts ""
+offers "s.example" sts purge ""
 offers "--for" guarantee a@x.example on --f
 offers "a@x.example b@x.example" held list --user ""
 offers "t@y.example" forward remove a@x.example ""

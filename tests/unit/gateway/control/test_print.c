@@ -59,6 +59,86 @@ static const struct {
      "alice@x.example  off              2026-11-22 15:28:50Z\n"
      "b@x.example      encrypt, locked                        c@x.example\n"},
     {"user list", OK("[]"), "there are no users\n"},
+    {"guarantee",
+     OK("{\"address\":\"alice@x.example\",\"aliases\":[],\"guarantee\":\"off\",\"dry_run\":true,"
+        "\"dry_run_level\":\"verified\",\"guarantee_since\":\"2026-11-22T15:28:50Z\","
+        "\"language\":\"en\",\"receipts\":true}"),
+     "Address:     alice@x.example\n"
+     "Guarantee:   off (dry run of verified), since 2026-11-22 15:28:50Z\n"
+     "Language:    en\n"
+     "Receipts:    always\n"},
+    {"exception add",
+     OK("{\"user\":\"alice@x.example\",\"domain\":\"y.example\",\"until\":"
+        "\"2026-12-31T00:00:00Z\"}"),
+     "the guarantee of alice@x.example does not bind mail to y.example until\n"
+     "    2026-12-31 00:00:00Z\n"},
+    {"exception add", OK("{\"user\":\"a@x.example\",\"domain\":\".y.example\",\"until\":null}"),
+     "the guarantee of a@x.example does not bind mail to .y.example\n"},
+    {"exception remove", OK("{\"user\":\"a@x.example\",\"domain\":\"y.example\",\"until\":null}"),
+     "the guarantee of a@x.example binds mail again to y.example\n"},
+    {"exception list",
+     OK("[{\"user\":\"a@x.example\",\"domain\":\"xn--bcher-kva.example\",\"until\":null,"
+        "\"set_at\":\"2026-11-22T15:28:50Z\"},{\"user\":\"a@x.example\",\"domain\":\".y.example\","
+        "\"until\":\"2026-12-31T00:00:00Z\",\"set_at\":\"2026-11-22T15:28:50Z\"}]"),
+     "USER         DOMAIN          UNTIL                 SET\n"
+     "a@x.example  b\xc3\xbc"
+     "cher.example  for good              2026-11-22 15:28:50Z\n"
+     "a@x.example  .y.example      2026-12-31 00:00:00Z  2026-11-22 15:28:50Z\n"},
+    {"exception list", OK("[]"), "there are no exceptions\n"},
+    {"report dry-run",
+     OK("[{\"at\":\"2026-11-22T15:28:50Z\",\"id\":\"3K7W9XHR2M4P\",\"user\":\"a@x.example\","
+        "\"recipient\":\"bob@y.example\",\"status\":\"5.7.4\",\"reason\":\"TLS is required, but "
+        "was not offered by host mx.y.example[192.0.2.9]\"}]"),
+     "2026-11-22 15:28:50Z  a@x.example to bob@y.example\n"
+     "    3K7W9XHR2M4P: 5.7.4 TLS is required, but was not offered by host\n"
+     "        mx.y.example[192.0.2.9]\n"},
+    {"report dry-run", OK("[]"), "nothing would have been stopped\n"},
+    {"posture",
+     OK("[{\"domain\":\"y.example\",\"host\":\"mx1.y.example\",\"first_seen_at\":"
+        "\"2026-11-01T10:00:00Z\",\"last_seen_at\":\"2026-11-22T15:28:50Z\",\"looks\":12,"
+        "\"tls_looks\":11,\"tls_first_at\":\"2026-11-01T10:00:00Z\",\"tls_last_at\":"
+        "\"2026-11-21T15:28:50Z\",\"protocol\":\"TLSv1.3\",\"cipher\":\"TLS_AES_256_GCM_SHA384\","
+        "\"key_exchange\":\"X25519\",\"key_digest\":\"0123456789abcdef0123\",\"tlsa\":\"usable\","
+        "\"sts\":\"covered\",\"verified\":\"dane\",\"refusals\":1,\"refusal_first_at\":"
+        "\"2026-11-22T15:28:50Z\",\"refusal_last_at\":\"2026-11-22T15:28:50Z\",\"refusal\":"
+        "\"no TLS\"},{\"domain\":\"y.example\",\"host\":\"mx2.y.example\",\"first_seen_at\":"
+        "\"2026-11-22T15:28:50Z\",\"last_seen_at\":\"2026-11-22T15:28:50Z\",\"looks\":1,"
+        "\"tls_looks\":0,\"tls_last_at\":null,\"tlsa\":\"none\",\"sts\":\"none\",\"verified\":"
+        "\"no\",\"refusals\":0,\"refusal_first_at\":\"2026-11-02T10:00:00Z\",\"refusal_last_at\":"
+        "\"2026-11-03T10:00:00Z\",\"refusal\":\"no TLS\"}]"),
+     "mx1.y.example for y.example\n"
+     "    seen 2026-11-22 15:28:50Z, first 2026-11-01 10:00:00Z; 12 looks, 11 with TLS\n"
+     "    TLSv1.3, TLS_AES_256_GCM_SHA384, X25519, key 0123456789abcdef..., last\n"
+     "        2026-11-21 15:28:50Z\n"
+     "    DANE: usable; MTA-STS: covered; verified: dane\n"
+     "    refused TLS on 1 look, first 2026-11-22 15:28:50Z, last 2026-11-22\n"
+     "        15:28:50Z:\n"
+     "        no TLS\n"
+     "mx2.y.example for y.example\n"
+     "    seen 2026-11-22 15:28:50Z, first 2026-11-22 15:28:50Z; 1 look, 0 with TLS\n"
+     "    DANE: none; MTA-STS: none; verified: no\n"
+     "    refused TLS in the past, first 2026-11-02 10:00:00Z, last 2026-11-03\n"
+     "        10:00:00Z:\n"
+     "        no TLS\n"},
+    {"posture", OK("[]"), "nothing has been seen\n"},
+    {"sts list",
+     OK("[{\"domain\":\"y.example\",\"id\":\"a1\",\"mode\":\"enforce\",\"mx\":[\"mx.y.example\","
+        "\"*.z.example\"],\"fetched_at\":\"2026-11-22T15:28:50Z\",\"expires_at\":"
+        "\"2026-11-29T15:28:50Z\",\"expired\":false},{\"domain\":\"z.example\",\"id\":\"b\","
+        "\"mode\":"
+        "null,\"mx\":[],\"fetched_at\":\"2026-11-02T15:28:50Z\",\"expires_at\":"
+        "\"2026-11-09T15:28:50Z\",\"expired\":true}]"),
+     "y.example: enforce, id a1\n"
+     "    fetched 2026-11-22 15:28:50Z, good until 2026-11-29 15:28:50Z\n"
+     "    mx: mx.y.example\n"
+     "    mx: *.z.example\n"
+     "z.example: damaged, id b\n"
+     "    fetched 2026-11-02 15:28:50Z, expired 2026-11-09 15:28:50Z\n"},
+    {"sts list", OK("[]"), "there are no MTA-STS policies\n"},
+    {"sts purge", OK("{\"domain\":\"y.example\",\"kept\":true}"),
+     "the MTA-STS policy of y.example is forgotten\n"},
+    {"sts purge", OK("{\"domain\":\"y.example\",\"kept\":false}"),
+     "no MTA-STS policy of y.example was kept\n"},
     {"user remove", OK("{\"address\":\"a@x.example\"}"), "a@x.example is no user any more\n"},
     {"forward add", OK("{\"owner\":\"a@x.example\",\"target\":\"b@y.example\"}"),
      "b@y.example is now a forward of a@x.example\n"},
@@ -169,7 +249,7 @@ static const struct {
         "\"deferred\":2,\"held\":3,\"held_without_notice\":1,\"connections\":4,\"messages\":5,"
         "\"used_bytes\":1048576,\"limit_bytes\":68719476736,"
         "\"resolver\":\"self-test: expected a secure answer for example.org, but the answer is "
-        "insecure\"}"),
+        "insecure\",\"breaker\":\"closed\",\"downgrades\":3}"),
      "sealpost 0.1.0, running for 1h 1m\n"
      "Queued:      1 recipients not tried yet\n"
      "Deferred:    2 recipients to be tried again\n"
@@ -179,7 +259,9 @@ static const struct {
      "Connections: 4 open\n"
      "Store:       1.0 MiB of 64.0 GiB\n"
      "Resolver:    self-test: expected a secure answer for example.org, but the answer\n"
-     "             is insecure\n"},
+     "             is insecure\n"
+     "Breaker:     closed\n"
+     "Downgrades:  3 hosts that offered TLS and now do not, since start\n"},
     {"status", OK("{\"version\":\"0.1.0\",\"running\":false,\"resolver\":\"\"}"),
      "sealpost 0.1.0, not running\n"
      "Queued:      0 recipients not tried yet\n"
