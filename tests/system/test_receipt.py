@@ -97,6 +97,16 @@ def test_it_says_that_mta_sts_verified_the_host(gateway: Sealpost, lab: Lab) -> 
     assert "was verified by MTA-STS" in notice.one_line_text()
 
 
+def test_it_says_that_the_webs_authorities_verified_the_host(gateway: Sealpost, lab: Lab) -> None:
+    domain = lab.fresh("safe")
+    lab.rogue(domain.addresses[0], Script(certificate=lab.web_certificate(domain.hosts[0]), **NO_DSN), domain.hosts[0])
+    user, recipient, begin = gateway.add_user(), f"bob@{domain.name}", time.time()
+    gateway.submit(user, recipient, rcpt_options=SUCCESS)
+    notice, fields = receipt_of(gateway, user, recipient, begin)
+    expect_left(fields, "TLSv1.3", "pkix", domain)
+    assert "was verified by WebPKI" in notice.one_line_text()
+
+
 def test_it_says_that_nobody_verified_the_host(gateway: Sealpost, lab: Lab) -> None:
     domain, _ = rogue(lab, **NO_DSN)
     user, recipient, begin = gateway.add_user(), f"bob@{domain.name}", time.time()
@@ -162,3 +172,75 @@ def test_across_the_network_a_receipt_of_guarded_mail_shows_nothing_of_it(gatewa
     assert message.sender == "" and b"X-Sealpost-TLS-Protocol: TLSv1.3" in message.data
     assert b"The body is secret." not in message.data, "a receipt never returns content"
     assert (b"keep private" in message.data) == (not guarantee)
+
+
+# Users who always want them: user set ADDRESS --receipts.
+
+def receipts_user(gateway: Sealpost, **options: str) -> Account:
+    user = gateway.add_user(**options)
+    gateway.ctl("user", "set", user.address, "--receipts")
+    return user
+
+
+def test_such_a_user_has_one_from_us_where_the_host_does_dsn_too(gateway: Sealpost, lab: Lab) -> None:
+    domain, host = rogue(lab)
+    user, recipient, begin = receipts_user(gateway), f"bob@{domain.name}", time.time()
+    gateway.submit(user, recipient)
+    notice, fields = receipt_of(gateway, user, recipient, begin)
+    expect_left(fields, "TLSv1.3", "none", domain)
+    assert fields["Action"] == "relayed" and "which does not report its delivery" in notice.one_line_text()
+    assert "NOTIFY" not in host.messages[0].recipients[0], "our own wish is not passed on"
+
+
+def test_the_host_is_not_asked_for_a_report_of_its_own(gateway: Sealpost, lab: Lab) -> None:
+    user = receipts_user(gateway)
+    recipient = f"{user.address.split('@')[0]}-receipt@ee-nsec3.example"
+    begin = time.time()
+    gateway.submit(user, recipient)
+    _, fields = receipt_of(gateway, user, recipient, begin)
+    assert fields["X-Sealpost-TLS-Verified"] == "dane"
+    lab.postfix.wait_for_message(recipient)
+    time.sleep(1.5)
+    assert not lab.postfix.messages_for(user.address), "Postfix was not asked for a report"
+
+
+def test_what_the_client_asked_for_goes_on_all_the_same(gateway: Sealpost, lab: Lab) -> None:
+    domain, host = rogue(lab)
+    user, recipient, begin = receipts_user(gateway), f"bob@{domain.name}", time.time()
+    gateway.submit(user, recipient, rcpt_options=["NOTIFY=SUCCESS,DELAY"])
+    notice, _ = receipt_of(gateway, user, recipient, begin)
+    assert "which was asked to report its delivery" in notice.one_line_text()
+    assert "NOTIFY=SUCCESS,DELAY" in host.messages[0].recipients[0]
+
+
+def test_every_recipient_of_such_a_user_is_in_one_receipt(gateway: Sealpost, lab: Lab) -> None:
+    domains = [rogue(lab)[0], rogue(lab, **NO_DSN)[0], rogue(lab, **NO_TLS)[0]]
+    user, other = receipts_user(gateway), gateway.add_user()
+    recipients = [f"bob@{domain.name}" for domain in domains] + [f"eve@{domains[0].name}", other.address]
+    gateway.submit(user, recipients)
+    notice = gateway.wait_for_notice(user.address)
+    time.sleep(1.5)
+    assert len(gateway.notices_to(user.address)) == 1
+    assert {fields["Final-Recipient"].split("; ")[1] for fields in notice.recipients} == set(recipients)
+    assert notice.recipient(other.address)["X-Sealpost-TLS-Route"] == "local"
+
+
+@pytest.mark.parametrize("sender, options", [(None, ["NOTIFY=NEVER"]), ("", [])], ids=["never", "null-reverse-path"])
+def test_neither_never_nor_a_null_reverse_path_is_overridden(gateway: Sealpost, lab: Lab, sender: str | None,
+                                                             options: list[str]) -> None:
+    domain, _ = rogue(lab)
+    user = receipts_user(gateway)
+    queue_id = gateway.submit(user, f"bob@{domain.name}", rcpt_options=options,
+                              **({} if sender is None else {"sender": sender}))
+    gateway.wait_until_gone(queue_id)
+    time.sleep(1.5)
+    assert not gateway.notices_to(user.address) and not gateway.events("notice-unsent", id=queue_id)
+
+
+def test_a_user_who_wants_no_more_has_none(gateway: Sealpost, lab: Lab) -> None:
+    domain, _ = rogue(lab)
+    user = receipts_user(gateway)
+    gateway.ctl("user", "set", user.address, "--no-receipts")
+    gateway.wait_until_gone(gateway.submit(user, f"bob@{domain.name}"))
+    time.sleep(1.5)
+    assert not gateway.notices_to(user.address)
