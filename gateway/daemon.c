@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/queue.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <systemd/sd-daemon.h>
@@ -67,13 +68,14 @@ struct gateway {
     struct sts *sts;
     struct dns *old_dns; /* of a reload under way: until nothing asks it any more */
     struct sts *old_sts;
-    unsigned releasing; /* workers and checks that still ask it */
+    unsigned releasing; /* workers that still ask it */
     bool reload_again;
     struct posture *posture;
     struct loop_timer *ticks; /* of the posture's breaker */
     struct submission_limits *limits;
     struct control_server *control;
-    unsigned checks; /* under way */
+    LIST_HEAD(check_list, check) checks; /* under way */
+    unsigned check_count;
     struct reporter *reporter;
     struct tlsrpt *tlsrpt;
     struct worker *workers;
@@ -264,20 +266,15 @@ static void resolver_words(void *context, char *out, size_t size)
 struct check {
     struct gateway *gateway;
     struct probe *probe;
-    const struct dns *dns; /* the one it asks: a reload leaves it until then */
     control_viewed *viewed;
     void *asker;
+    LIST_ENTRY(check) entry;
 };
-
-static void worker_released_home(void *argument);
 
 static void end_check(struct check *check)
 {
-    struct gateway *g = check->gateway;
-    g->checks--;
-    /* Posted: the probe goes first. */
-    if (check->dns == g->old_dns)
-        loop_post(g->workers[0].loop, worker_released_home, g);
+    check->gateway->check_count--;
+    LIST_REMOVE(check, entry);
     free(check);
 }
 
@@ -312,10 +309,10 @@ static void *look(void *context, const char *domain, enum level level, control_v
                   void *asker)
 {
     struct gateway *g = context;
-    if (g->checks == CHECKS_MAX)
+    if (g->check_count == CHECKS_MAX)
         return NULL;
     struct check *check = xalloc(sizeof *check);
-    *check = (struct check){.gateway = g, .dns = g->dns, .viewed = viewed, .asker = asker};
+    *check = (struct check){.gateway = g, .viewed = viewed, .asker = asker};
     struct probe_options o = {
         .loop = g->workers[0].loop,
         .dns = g->dns,
@@ -334,7 +331,8 @@ static void *look(void *context, const char *domain, enum level level, control_v
         free(check);
         return NULL;
     }
-    g->checks++;
+    g->check_count++;
+    LIST_INSERT_HEAD(&g->checks, check, entry);
     return check;
 }
 
@@ -344,6 +342,17 @@ static void cancel_look(void *context, void *look)
     (void)context;
     probe_cancel(check->probe);
     end_check(check);
+}
+
+/* A reload takes resolver and settings away from under them. */
+static void end_checks(struct gateway *g)
+{
+    while (!LIST_EMPTY(&g->checks)) {
+        struct check *check = LIST_FIRST(&g->checks);
+        probe_cancel(check->probe);
+        check->viewed(check->asker, NULL);
+        end_check(check);
+    }
 }
 
 static void forget_policy(void *context, const char *domain)
@@ -545,11 +554,12 @@ static void apply(struct gateway *g, struct config *new, struct dns *dns, struct
 {
     struct control_facts facts;
     log_set_threshold(new->log_level);
+    end_checks(g);
     g->old_dns = g->dns;
     g->old_sts = g->sts;
     g->dns = dns;
     g->sts = sts;
-    g->releasing = g->worker_count + g->checks;
+    g->releasing = g->worker_count;
     for (unsigned i = 0; i < g->worker_count; i++) {
         struct worker *w = &g->workers[i];
         w->new_submission = submission_settings_ref(new->submission);

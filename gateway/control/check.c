@@ -73,6 +73,10 @@ static void viewed(void *asker, const struct control_view *view)
     c->cancel = NULL;
     if (!command_resume(c))
         return;
+    if (!view) {
+        answer_error(c, EXIT_TEMPORARY, "the configuration was reloaded meanwhile; try again");
+        return;
+    }
     json_t *result = json_object();
     json_t *hosts = json_array();
     for (size_t i = 0; i < view->count; i++)

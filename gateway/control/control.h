@@ -27,6 +27,7 @@ struct control_view {
     const struct control_sight *sights;
     size_t count;
 };
+/* view NULL: a reload came between; nothing is known. */
 typedef void control_viewed(void *asker, const struct control_view *view);
 
 /* What commands need to know besides the store. Copied. */

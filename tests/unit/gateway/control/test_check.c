@@ -117,6 +117,14 @@ static void without_a_daemon_or_room_the_answer_is_temporary(void **state)
     assert_int_equal(ask("{\"command\":\"check\",\"domain\":\"y.example\"}"), 75);
 }
 
+static void a_reload_that_comes_between_is_temporary(void **state)
+{
+    (void)state;
+    daemon_side.view = NULL;
+    assert_int_equal(ask("{\"command\":\"check\",\"domain\":\"y.example\"}"), 75);
+    assert_non_null(strstr(error_text(), "reloaded"));
+}
+
 static void nothing_found_leaves_no_hosts_and_a_reason(void **state)
 {
     const struct outcome none = outcome_local(status_make(5, 1, 2), "no such domain");
@@ -300,6 +308,7 @@ int main(void)
         TEST(an_address_and_a_domain_in_any_spelling_are_looked_at),
         TEST(what_is_no_domain_or_level_is_wrong_usage),
         TEST(without_a_daemon_or_room_the_answer_is_temporary),
+        TEST(a_reload_that_comes_between_is_temporary),
         TEST(nothing_found_leaves_no_hosts_and_a_reason),
         TEST(what_each_host_showed_is_told_in_pinned_words),
         TEST(who_leaves_ends_the_look),
