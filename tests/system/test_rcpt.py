@@ -198,9 +198,10 @@ def test_whatever_ends_under_way_harms_nobody(probing: Sealpost, lab: Lab, act: 
     elif act == "stop":
         probing.daemon.process.send_signal(signal.SIGTERM)
         assert smtp.getreply()[0] == 250
+        assert time.monotonic() - begin < 2, "nor for a daemon that goes"
         smtp.close()
         probing.stop()
-        assert time.monotonic() - begin < 2.5
+        assert time.monotonic() - begin < 10
     else:
         smtp.close()
         time.sleep(3.5)
