@@ -90,7 +90,19 @@ static void add_cause(struct line *line, const struct outcome *o)
         add(line, " (%s)", o->text);
 }
 
-static void add_certificate(struct line *line, const struct guarantee_host *h)
+/* Only where somebody has to compare them. */
+static void add_digests(struct line *line, const struct guarantee_requirement *r,
+                        const struct guarantee_host *h)
+{
+    bool is_asked =
+        r->policy == GUARANTEE_POLICY_FINGERPRINT || r->route == GUARANTEE_POLICY_FINGERPRINT;
+    if (is_asked && or_empty(h->key_digest)[0])
+        add(line, "; SHA-256 of the key %s, of the certificate %s", h->key_digest,
+            or_empty(h->certificate_digest));
+}
+
+static void add_certificate(struct line *line, const struct guarantee_requirement *r,
+                            const struct guarantee_host *h)
 {
     add(line, "; %s%s%s", or_empty(h->protocol), or_empty(h->cipher)[0] ? " with " : "",
         or_empty(h->cipher));
@@ -103,9 +115,11 @@ static void add_certificate(struct line *line, const struct guarantee_host *h)
         add(line, "; certificate is valid by WebPKI%s",
             h->sts == GUARANTEE_STS_COVERS && !h->is_pkix_for_host ? ", not for the host name"
                                                                    : "");
+    add_digests(line, r, h);
 }
 
-static void add_tls(struct line *line, const struct guarantee_host *h)
+static void add_tls(struct line *line, const struct guarantee_requirement *r,
+                    const struct guarantee_host *h)
 {
     add(line, "EHLO offered: %s", or_empty(h->keywords)[0] ? h->keywords : "nothing");
     switch (h->tls) {
@@ -132,13 +146,14 @@ static void add_tls(struct line *line, const struct guarantee_host *h)
         add_cause(line, &h->cause);
         return;
     case GUARANTEE_TLS_ESTABLISHED:
-        add_certificate(line, h);
+        add_certificate(line, r, h);
         return;
     }
     panic("add_tls: %d", (int)h->tls);
 }
 
-static void add_contact(struct line *line, const struct guarantee_host *h)
+static void add_contact(struct line *line, const struct guarantee_requirement *r,
+                        const struct guarantee_host *h)
 {
     switch (h->contact) {
     case GUARANTEE_UNTRIED:
@@ -154,7 +169,7 @@ static void add_contact(struct line *line, const struct guarantee_host *h)
         add_cause(line, &h->cause);
         return;
     case GUARANTEE_IN_CONTACT:
-        add_tls(line, h);
+        add_tls(line, r, h);
         return;
     }
     panic("add_contact: %d", (int)h->contact);
@@ -180,7 +195,7 @@ static void write_line(struct line *line, const struct guarantee_requirement *r,
     if (h->at != 0)
         add(line, " at %s", date_rfc3339(h->at, when));
     add(line, ": %s: ", guarantee_kind_name(kind));
-    add_contact(line, h);
+    add_contact(line, r, h);
     add(line, "; MX look-up %s, TLSA %s", h->is_name_secure ? "secure" : "insecure",
         tlsa_words(h->tlsa));
     add_sts(line, h);

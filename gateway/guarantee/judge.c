@@ -100,6 +100,16 @@ static bool is_verified_by_pkix(const struct guarantee_host *h)
             (is_listed_by_sts(h) && h->is_pkix_for_host));
 }
 
+/* The handshake proved that the server holds the key, so the key's digest is as good as the
+ * certificate's. Chain, name and dates do not matter, nor does what DANE says. */
+static bool has_fingerprint(const struct guarantee_fingerprints *named,
+                            const struct guarantee_host *h)
+{
+    return named != NULL && h->tls == GUARANTEE_TLS_ESTABLISHED &&
+           (guarantee_fingerprints_have(named, h->key_digest) ||
+            guarantee_fingerprints_have(named, h->certificate_digest));
+}
+
 /* Does something lack that the policy of the domain might make good, were it known? */
 static bool is_sts_unlearnt(const struct guarantee_host *h)
 {
@@ -119,6 +129,10 @@ static enum shortfall certain_shortfall(const struct required_here *here,
         return SHORTFALL_STS_CERTIFICATE;
     if (here->dane && !is_verified_by_dane_alone(h))
         return SHORTFALL_DANE;
+    if (here->policy_fingerprint && !has_fingerprint(r->policy_fingerprints, h))
+        return SHORTFALL_POLICY_FINGERPRINT;
+    if (here->route_fingerprint && !has_fingerprint(r->route_fingerprints, h))
+        return SHORTFALL_ROUTE_FINGERPRINT;
     if (here->verified && !is_verified_by_dane(h) && !is_verified_by_sts(h) && !may_be_listed)
         return SHORTFALL_VERIFIED;
     if (here->verify && !is_verified_by_dane(h) && !is_verified_by_pkix(h) && !may_be_listed)
@@ -172,6 +186,8 @@ static enum guarantee_kind kind_of_shortfall(enum shortfall shortfall)
     case SHORTFALL_STS_EXCLUDES:
     case SHORTFALL_STS_CERTIFICATE:
     case SHORTFALL_DANE:
+    case SHORTFALL_POLICY_FINGERPRINT:
+    case SHORTFALL_ROUTE_FINGERPRINT:
     case SHORTFALL_VERIFIED:
     case SHORTFALL_PKIX:
     case SHORTFALL_REQUIRETLS_NAME:
@@ -246,6 +262,11 @@ static void check_acceptable(const struct guarantee_requirement *r, const struct
         (!h->is_local_route && guarantee_demands_tls(r) && h->tls != GUARANTEE_TLS_ESTABLISHED))
         panic("guarantee_judge: acceptable without TLS: contact %d tls %d", (int)h->contact,
               (int)h->tls);
+    if (!h->is_local_route &&
+        ((r->policy == GUARANTEE_POLICY_FINGERPRINT &&
+          !has_fingerprint(r->policy_fingerprints, h)) ||
+         (r->route == GUARANTEE_POLICY_FINGERPRINT && !has_fingerprint(r->route_fingerprints, h))))
+        panic("guarantee_judge: acceptable without a fingerprint that is named");
     if (h->is_local_route || h->tlsa == GUARANTEE_TLSA_USABLE ||
         (r->ignores_promises && !r->requiretls))
         return;

@@ -7,6 +7,7 @@
 #ifndef GATEWAY_GUARANTEE_JUDGE_H
 #define GATEWAY_GUARANTEE_JUDGE_H
 
+#include "gateway/guarantee/fingerprint.h"
 #include "mail/buffer.h"
 #include "mail/envelope.h"
 #include "mail/outcome.h"
@@ -19,8 +20,13 @@ enum guarantee_policy {
     GUARANTEE_POLICY_ENCRYPT,
     GUARANTEE_POLICY_DANE,
     GUARANTEE_POLICY_VERIFY,
+    /* One of the digests that it names is that of the certificate or of its key, whatever chain,
+     * name and dates say. That authenticates nothing for level verified and nothing for REQUIRETLS,
+     * and DANE is no match for it. */
+    GUARANTEE_POLICY_FINGERPRINT,
 };
 const char *guarantee_policy_name(enum guarantee_policy p); /* "none", "may", ... */
+/* The words that stand alone; "fingerprint" needs what guarantee_fingerprints_parse() reads. */
 NODISCARD bool guarantee_policy_parse(struct slice in, enum guarantee_policy *out);
 
 /* What is required of one recipient's delivery, at this attempt. */
@@ -28,7 +34,10 @@ struct guarantee_requirement {
     enum level level;             /* the stored flag; LEVEL_OFF where an exemption lifts it */
     enum guarantee_policy policy; /* of the recipient's domain */
     enum guarantee_policy route;  /* the route's tls key; MAY where there is no route */
-    bool requiretls;              /* RFC 8689 */
+    /* Where that is FINGERPRINT; borrowed, set behind guarantee_required(). NULL matches nothing.
+     */
+    const struct guarantee_fingerprints *policy_fingerprints, *route_fingerprints;
+    bool requiretls;       /* RFC 8689 */
     bool ignores_promises; /* TLS-Required: No, or release --force: DANE and MTA-STS failures do
                               not count */
     bool ignores_memory;   /* released, or TLS-Required: No: that TLS was there before binds not */
@@ -115,9 +124,12 @@ struct guarantee_host {
     const char *sts_detail; /* why UNKNOWN or OUR_FAULT; NULL or "" when nothing is to be said */
     enum guarantee_contact contact;
     enum guarantee_tls tls;
-    const char *keywords; /* EHLO keywords offered before TLS, "" when none: evidence */
-    const char *protocol; /* "TLSv1.3" when established, else "" */
-    const char *cipher;   /* when established */
+    const char *keywords;   /* EHLO keywords offered before TLS, "" when none: evidence */
+    const char *protocol;   /* "TLSv1.3" when established, else "" */
+    const char *cipher;     /* when established */
+    const char *key_digest; /* when established: SHA-256 of the server's public key, in hex as in
+                               fingerprint.h; NULL or "": none */
+    const char *certificate_digest; /* and of its certificate */
     bool is_dane_matched; /* a usable TLSA record matched this connection's certificate, within TTL
                            */
     bool

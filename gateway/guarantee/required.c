@@ -6,7 +6,7 @@
 static const char *const policy_names[] = {
     [GUARANTEE_POLICY_NONE] = "none",       [GUARANTEE_POLICY_MAY] = "may",
     [GUARANTEE_POLICY_ENCRYPT] = "encrypt", [GUARANTEE_POLICY_DANE] = "dane",
-    [GUARANTEE_POLICY_VERIFY] = "verify",
+    [GUARANTEE_POLICY_VERIFY] = "verify",   [GUARANTEE_POLICY_FINGERPRINT] = "fingerprint",
 };
 
 const char *guarantee_policy_name(enum guarantee_policy p)
@@ -19,7 +19,7 @@ const char *guarantee_policy_name(enum guarantee_policy p)
 bool guarantee_policy_parse(struct slice in, enum guarantee_policy *out)
 {
     for (size_t i = 0; i < COUNT_OF(policy_names); i++) {
-        if (slice_equal(in, slice_of(policy_names[i]))) {
+        if (i != GUARANTEE_POLICY_FINGERPRINT && slice_equal(in, slice_of(policy_names[i]))) {
             *out = (enum guarantee_policy)i;
             return true;
         }
@@ -72,6 +72,7 @@ static bool policy_demands_tls(enum guarantee_policy p)
     case GUARANTEE_POLICY_ENCRYPT:
     case GUARANTEE_POLICY_DANE:
     case GUARANTEE_POLICY_VERIFY:
+    case GUARANTEE_POLICY_FINGERPRINT:
         return true;
     }
     panic("policy_demands_tls: %d", (int)p);
@@ -151,6 +152,8 @@ struct required_here required_here(const struct guarantee_requirement *r,
     here.dane = has_policy(r, GUARANTEE_POLICY_DANE);
     here.verified = r->level == LEVEL_VERIFIED;
     here.verify = has_policy(r, GUARANTEE_POLICY_VERIFY);
+    here.policy_fingerprint = r->policy == GUARANTEE_POLICY_FINGERPRINT;
+    here.route_fingerprint = r->route == GUARANTEE_POLICY_FINGERPRINT;
     here.requiretls = r->requiretls;
     here.onward = h->is_smarthost && r->level == LEVEL_VERIFIED;
     here.tlsa_known = keeps_promises || here.dane || here.verified;
@@ -181,6 +184,8 @@ static const char *policy_words(enum guarantee_policy p)
         return "a server authenticated by DANE";
     case GUARANTEE_POLICY_VERIFY:
         return "a server with a valid certificate (WebPKI or DANE)";
+    case GUARANTEE_POLICY_FINGERPRINT:
+        return "a server whose key or certificate has a fingerprint that is named";
     }
     panic("policy_words: %d", (int)p);
 }

@@ -13,11 +13,13 @@ struct required_here {
     bool sts;  /* the enforced MTA-STS policy binds here: the host listed, its certificate valid by
                   WebPKI for its name */
     bool dane; /* authenticated by DANE from a secure MX look-up: policy or route dane */
-    bool verified;   /* level verified: authenticated by DANE, from a secure MX look-up or where
-                        MTA-STS lists the host, or by MTA-STS */
-    bool verify;     /* WebPKI or DANE: policy or route verify */
-    bool requiretls; /* RFC 8689: authentic name, certificate, REQUIRETLS after TLS */
-    bool onward;     /* through a smarthost: what is beyond it is bound by REQUIRETLS alone */
+    bool verified; /* level verified: authenticated by DANE, from a secure MX look-up or where
+                      MTA-STS lists the host, or by MTA-STS */
+    bool verify;   /* WebPKI or DANE: policy or route verify */
+    bool policy_fingerprint; /* a digest that the policy names: on its own, beside all others */
+    bool route_fingerprint;  /* one that the route names */
+    bool requiretls;         /* RFC 8689: authentic name, certificate, REQUIRETLS after TLS */
+    bool onward;          /* through a smarthost: what is beyond it is bound by REQUIRETLS alone */
     bool only_remembered; /* TLS is asked for by nothing but the memory that it was there */
 };
 

@@ -243,6 +243,25 @@ static struct outcome without_pkix(struct status status, const struct guarantee_
                          host, certificate_error(h, why));
 }
 
+/* With the digests, for whoever has to compare them. */
+static struct outcome without_fingerprint(struct status status, const char *whose,
+                                          const struct guarantee_host *h)
+{
+    char host[WORDS_HOST_SIZE];
+    const char *key = h->key_digest != NULL ? h->key_digest : "";
+    const char *certificate = h->certificate_digest != NULL ? h->certificate_digest : "";
+    words_host(h, host);
+    if (key[0] == '\0' && certificate[0] == '\0')
+        return outcome_local(status,
+                             "Server certificate not verified: host %s shows no certificate, and "
+                             "%s names fingerprints",
+                             host, whose);
+    return outcome_local(status,
+                         "Server certificate not verified: host %s shows key %s / certificate %s, "
+                         "none of the fingerprints that %s names",
+                         host, key, certificate, whose);
+}
+
 static struct outcome not_authenticated(enum shortfall shortfall, const struct guarantee_host *h)
 {
     struct status not_verified = status_make(5, 7, 5), not_possible = status_make(5, 7, 10);
@@ -258,6 +277,10 @@ static struct outcome not_authenticated(enum shortfall shortfall, const struct g
         return against_sts(shortfall, not_verified, h);
     case SHORTFALL_DANE:
         return without_dane(not_verified, h);
+    case SHORTFALL_POLICY_FINGERPRINT:
+        return without_fingerprint(not_verified, "our policy", h);
+    case SHORTFALL_ROUTE_FINGERPRINT:
+        return without_fingerprint(not_verified, "our route", h);
     case SHORTFALL_VERIFIED:
         return unverified(not_verified, h);
     case SHORTFALL_PKIX:

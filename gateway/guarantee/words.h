@@ -15,9 +15,11 @@ enum shortfall {
     SHORTFALL_STS_EXCLUDES,    /* the MTA-STS policy does not list the host */
     SHORTFALL_STS_CERTIFICATE, /* it does, but the certificate is not valid for the host's name */
     SHORTFALL_DANE,            /* DANE is required and cannot authenticate the host, or does not */
-    SHORTFALL_VERIFIED,        /* neither DANE nor MTA-STS authenticates the host */
-    SHORTFALL_PKIX,            /* neither WebPKI nor DANE authenticates the host */
-    SHORTFALL_REQUIRETLS_NAME, /* REQUIRETLS: the host's name is not authentic */
+    SHORTFALL_POLICY_FINGERPRINT,     /* neither key nor certificate is one that the policy names */
+    SHORTFALL_ROUTE_FINGERPRINT,      /* nor that the route names */
+    SHORTFALL_VERIFIED,               /* neither DANE nor MTA-STS authenticates the host */
+    SHORTFALL_PKIX,                   /* neither WebPKI nor DANE authenticates the host */
+    SHORTFALL_REQUIRETLS_NAME,        /* REQUIRETLS: the host's name is not authentic */
     SHORTFALL_REQUIRETLS_CERTIFICATE, /* REQUIRETLS: neither DANE nor WebPKI */
     SHORTFALL_REQUIRETLS_OFFER,       /* REQUIRETLS not offered after TLS */
     /* Nothing else authenticates the host, and the policy that might could not be learnt. */

@@ -831,6 +831,9 @@ static void a_stop_says_what_a_release_would_need(void **state)
 #define FLAG "encrypted transport (TLS 1.2 or newer), by the sender's guarantee"
 #define VERIFY                                                                                     \
     "a server with a valid certificate (WebPKI or DANE), by our policy for the recipient's domain"
+#define NAMED                                                                                      \
+    "a server whose key or certificate has a fingerprint that is named, by our policy for the "    \
+    "recipient's domain"
 #define STS                                                                                        \
     "a listed host with a certificate valid for its name, by the MTA-STS policy of the "           \
     "recipient's "                                                                                 \
@@ -863,6 +866,9 @@ static void a_flag_that_was_met_is_not_among_the_words_of_the_stop(void **state)
         {LEVEL_ENCRYPT, GUARANTEE_POLICY_MAY, false, STS_NO_TLS, false, FLAG},
         {LEVEL_OFF, GUARANTEE_POLICY_VERIFY, false, STS_MISFIT, false, VERIFY "; " STS},
         {LEVEL_ENCRYPT, GUARANTEE_POLICY_VERIFY, false, STS_UNLEARNT, true, VERIFY},
+        {LEVEL_ENCRYPT, GUARANTEE_POLICY_FINGERPRINT, false, PLAIN_TLS, true, NAMED},
+        {LEVEL_ENCRYPT, GUARANTEE_POLICY_FINGERPRINT, false, NO_TLS, false, FLAG "; " NAMED},
+        {LEVEL_OFF, GUARANTEE_POLICY_FINGERPRINT, false, PLAIN_TLS, false, NAMED},
     };
     for (size_t i = 0; i < COUNT_OF(cases); i++) {
         struct guarantee_requirement r = {.level = cases[i].level,
@@ -885,6 +891,38 @@ static void a_flag_that_was_met_is_not_among_the_words_of_the_stop(void **state)
             strcmp(words, cases[i].want) != 0)
             fail_msg("row %zu: got %d met %d %s want met %d %s", i, got.decision, got.is_flag_met,
                      words, cases[i].want_met, cases[i].want);
+    }
+}
+
+/* The administrator named it, so the administrator takes it back: no release goes round it. */
+static void a_fingerprint_that_does_not_match_stops_everybody_and_is_not_released(void **state)
+{
+    (void)state;
+    static char named[][FINGERPRINT_SIZE] = {
+        "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"};
+    static const struct guarantee_fingerprints list = {1, named};
+    static const enum exemption exemptions[] = {
+        EXEMPTION_NONE,    EXEMPTION_AUTO_REPLY,    EXEMPTION_FORWARD,   EXEMPTION_TLS_REQUIRED_NO,
+        EXEMPTION_RELEASE, EXEMPTION_RELEASE_FORCE, EXEMPTION_EXCEPTION, EXEMPTION_DRY_RUN};
+    for (size_t i = 0; i < 2 * COUNT_OF(exemptions); i++) {
+        bool is_named = i % 2;
+        enum exemption exemption = exemptions[i / 2];
+        struct guarantee_requirement r = guarantee_required(
+            LEVEL_ENCRYPT, exemption, false, GUARANTEE_POLICY_FINGERPRINT, GUARANTEE_POLICY_MAY);
+        r.policy_fingerprints = &list;
+        struct guarantee_host h = host(PLAIN_TLS, 10, names[0]);
+        h.key_digest = is_named ? named[0] : "00";
+        struct guarantee_attempt attempt = {.domain = "plain.example",
+                                            .detail = "",
+                                            .hosts = &h,
+                                            .count = 1,
+                                            .now = NOW,
+                                            .patience = HOUR};
+        struct guarantee_conclusion got = guarantee_conclude(&r, &attempt);
+        if ((got.decision == STOP) == is_named || got.is_release_refused == is_named ||
+            got.is_force_needed)
+            fail_msg("row %zu: got %d refused %d force %d", i, got.decision, got.is_release_refused,
+                     got.is_force_needed);
     }
 }
 
@@ -1024,6 +1062,7 @@ int main(void)
         cmocka_unit_test(the_destination_itself_may_decide),
         cmocka_unit_test(a_stop_says_what_a_release_would_need),
         cmocka_unit_test(a_flag_that_was_met_is_not_among_the_words_of_the_stop),
+        cmocka_unit_test(a_fingerprint_that_does_not_match_stops_everybody_and_is_not_released),
         cmocka_unit_test(release_and_force_do_what_the_stop_said),
         cmocka_unit_test(the_words_of_a_stop_are_those_of_the_verdict),
         cmocka_unit_test(a_connection_that_died_behind_tls_keeps_its_words),

@@ -127,6 +127,40 @@ static void the_policy_and_what_is_remembered_are_in_the_evidence(void **state)
     }
 }
 
+static void digests_are_said_where_somebody_has_to_compare_them(void **state)
+{
+    (void)state;
+    static const struct {
+        enum guarantee_policy policy, route;
+        const char *key, *want;
+    } cases[] = {
+        {GUARANTEE_POLICY_FINGERPRINT, GUARANTEE_POLICY_MAY, "01ab",
+         "; SHA-256 of the key 01ab, of the certificate 02cd" BACK},
+        {GUARANTEE_POLICY_MAY, GUARANTEE_POLICY_FINGERPRINT, "01ab",
+         "; SHA-256 of the key 01ab, of the certificate 02cd" BACK},
+        {GUARANTEE_POLICY_FINGERPRINT, GUARANTEE_POLICY_MAY, "", "SHA384" BACK},
+        {GUARANTEE_POLICY_VERIFY, GUARANTEE_POLICY_MAY, "01ab", "SHA384" BACK},
+    };
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        struct guarantee_host h = host(GUARANTEE_IN_CONTACT, GUARANTEE_TLS_ESTABLISHED);
+        struct guarantee_requirement r = {.policy = cases[i].policy, .route = cases[i].route};
+        h.protocol = "TLSv1.3";
+        h.cipher = "TLS_AES_256_GCM_SHA384";
+        h.key_digest = cases[i].key;
+        h.certificate_digest = "02cd";
+        struct guarantee_attempt attempt = {
+            .domain = "plain.example", .detail = "", .hosts = &h, .count = 1};
+        struct buffer out;
+        buffer_init(&out, 8192);
+        guarantee_evidence(&r, &attempt, &out);
+        const char *got = buffer_text(&out);
+        size_t len = strlen(cases[i].want);
+        if (out.len < len || strcmp(got + out.len - len, cases[i].want) != 0)
+            fail_msg("row %zu: got %s want %s", i, got, cases[i].want);
+        buffer_free(&out);
+    }
+}
+
 static void a_certificate_for_another_name_is_said_where_the_policy_asks(void **state)
 {
     (void)state;
@@ -250,7 +284,8 @@ static void judge_unheard_of_contact(void)
 static void judge_unheard_of_policy(void)
 {
     struct guarantee_host h = host(GUARANTEE_IN_CONTACT, GUARANTEE_TLS_NOT_OFFERED);
-    struct guarantee_requirement r = {.policy = (enum guarantee_policy)5};
+    struct guarantee_requirement r = {
+        .policy = (enum guarantee_policy)(GUARANTEE_POLICY_FINGERPRINT + 1)};
     (void)guarantee_judge(&r, &h);
 }
 
@@ -297,6 +332,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_host_is_one_line_of_what_it_showed),
         cmocka_unit_test(the_policy_and_what_is_remembered_are_in_the_evidence),
+        cmocka_unit_test(digests_are_said_where_somebody_has_to_compare_them),
         cmocka_unit_test(a_certificate_for_another_name_is_said_where_the_policy_asks),
         cmocka_unit_test(evidence_stops_at_a_lines_end_at_the_ceiling),
         cmocka_unit_test(what_a_peer_says_cannot_start_a_new_line),

@@ -14,6 +14,8 @@
  *   s  MX look-up secure          l  address literal       x  local route       d  TLSA matched
  *   p  WebPKI valid               n  ... for the next-hop domain                q  REQUIRETLS after
  * TLS m  smarthost              h  WebPKI valid for the host name itself       r  TLS remembered
+ *   k  key named by the policy    c  certificate named by it
+ *   K, F: likewise by the route
  *   MTA-STS:  C covers  E excludes  U unknown  T testing  O a fault of our own */
 static enum guarantee_sts sts_of(const char *letters)
 {
@@ -22,6 +24,24 @@ static enum guarantee_sts sts_of(const char *letters)
         if (strchr(letters, sts_letters[sts]) != NULL)
             return (enum guarantee_sts)sts;
     return GUARANTEE_STS_NONE;
+}
+
+/* What policy and route name, and what else there is. */
+#define HEX16 "0123456789abcdef"
+#define HEX(n) HEX16 HEX16 HEX16 "0123456789abcd" #n
+static char policy_digests[][FINGERPRINT_SIZE] = {HEX(00), HEX(01), HEX(02)};
+static char route_digests[][FINGERPRINT_SIZE] = {HEX(03), HEX(04)};
+static const struct guarantee_fingerprints policy_list = {3, policy_digests};
+static const struct guarantee_fingerprints route_list = {2, route_digests};
+
+static void set_digests(struct guarantee_host *h, const char *letters)
+{
+    h->key_digest = strchr(letters, 'k')   ? policy_digests[1]
+                    : strchr(letters, 'K') ? route_digests[0]
+                                           : HEX(0a);
+    h->certificate_digest = strchr(letters, 'c')   ? policy_digests[2]
+                            : strchr(letters, 'F') ? route_digests[1]
+                                                   : HEX(0b);
 }
 
 static void set_letters(struct guarantee_host *h, const char *letters)
@@ -37,6 +57,7 @@ static void set_letters(struct guarantee_host *h, const char *letters)
     h->is_pkix_for_domain = strchr(letters, 'n') != NULL;
     h->offers_requiretls = strchr(letters, 'q') != NULL;
     h->is_smarthost = strchr(letters, 'm') != NULL;
+    set_digests(h, letters);
 }
 
 #define HOST "mx.plain.example"
@@ -68,12 +89,28 @@ enum req {
     R_VERIFIED_AND_POLICY_DANE,
     R_RELEASED,
     R_RELEASED_POLICY_VERIFY,
+    R_POLICY_FINGERPRINT,
+    R_ROUTE_FINGERPRINT,
+    R_BOTH_FINGERPRINT,
+    R_ENCRYPT_AND_FINGERPRINT,
+    R_VERIFIED_AND_FINGERPRINT,
+    R_REQUIRETLS_AND_FINGERPRINT,
+    R_NO_AND_FINGERPRINT,
+    R_RELEASED_FINGERPRINT,
+    R_DANE_AND_ROUTE_FINGERPRINT,
+    R_FINGERPRINT_WITHOUT_LIST,
 };
 #define MAY GUARANTEE_POLICY_MAY
 #define REQ(l, p, r, q, i)                                                                         \
     {                                                                                              \
         .level = LEVEL_##l, .policy = GUARANTEE_POLICY_##p, .route = GUARANTEE_POLICY_##r,         \
         .requiretls = (q), .ignores_promises = (i)                                                 \
+    }
+#define FINGERPRINTS(l, p, r, q, i)                                                                \
+    {                                                                                              \
+        .level = LEVEL_##l, .policy = GUARANTEE_POLICY_##p, .route = GUARANTEE_POLICY_##r,         \
+        .policy_fingerprints = &policy_list, .route_fingerprints = &route_list, .requiretls = (q), \
+        .ignores_promises = (i)                                                                    \
     }
 static const struct guarantee_requirement requirements[] = {
     [R_OFF] = REQ(OFF, MAY, MAY, false, false),
@@ -103,6 +140,19 @@ static const struct guarantee_requirement requirements[] = {
     [R_RELEASED_POLICY_VERIFY] = {.policy = GUARANTEE_POLICY_VERIFY,
                                   .route = GUARANTEE_POLICY_MAY,
                                   .ignores_memory = true},
+    [R_POLICY_FINGERPRINT] = FINGERPRINTS(OFF, FINGERPRINT, MAY, false, false),
+    [R_ROUTE_FINGERPRINT] = FINGERPRINTS(OFF, MAY, FINGERPRINT, false, false),
+    [R_BOTH_FINGERPRINT] = FINGERPRINTS(OFF, FINGERPRINT, FINGERPRINT, false, false),
+    [R_ENCRYPT_AND_FINGERPRINT] = FINGERPRINTS(ENCRYPT, FINGERPRINT, MAY, false, false),
+    [R_VERIFIED_AND_FINGERPRINT] = FINGERPRINTS(VERIFIED, FINGERPRINT, MAY, false, false),
+    [R_REQUIRETLS_AND_FINGERPRINT] = FINGERPRINTS(OFF, FINGERPRINT, MAY, true, false),
+    [R_NO_AND_FINGERPRINT] = FINGERPRINTS(OFF, FINGERPRINT, MAY, false, true),
+    [R_RELEASED_FINGERPRINT] = {.policy = GUARANTEE_POLICY_FINGERPRINT,
+                                .route = GUARANTEE_POLICY_NONE,
+                                .policy_fingerprints = &policy_list,
+                                .ignores_memory = true},
+    [R_DANE_AND_ROUTE_FINGERPRINT] = FINGERPRINTS(OFF, DANE, FINGERPRINT, false, false),
+    [R_FINGERPRINT_WITHOUT_LIST] = REQ(OFF, FINGERPRINT, MAY, false, false),
 };
 
 struct judge_case {
@@ -167,6 +217,10 @@ struct judge_case {
 #define W_STS_FAULT                                                                                \
     "a fault of this mail system kept it from learning the MTA-STS policy of plain.example: it "   \
     "timed out"
+#define W_NOT_NAMED                                                                                \
+    W_CERT "host " SHOWN " shows key " HEX(0a) " / certificate " HEX(                              \
+        0b) ", none of the fingerprints that our policy names"
+#define W_NOT_NAMED_HERE W_CERT "host " SHOWN " shows key "
 #define W_EXPECTED_NOT "TLS is expected, but was not offered by host " SHOWN
 #define W_EXPECTED_REFUSED "TLS is expected, but host " SHOWN " refused to start TLS: "
 #define CERTIFICATE_ERROR "self-signed certificate"
@@ -439,6 +493,128 @@ static void verify_takes_webpki_for_an_authentic_name_or_dane(void **state)
         {R_VERIFIED_AND_POLICY_VERIFY, USABLE, IN, T_UP, "sd", OK, NULL, NULL},
     };
     check(cases, COUNT_OF(cases));
+}
+
+static void a_fingerprint_is_one_that_is_named_and_nothing_else_will_do(void **state)
+{
+    (void)state;
+    static const struct judge_case cases[] = {
+        {R_POLICY_FINGERPRINT, NO_TLSA, UNTRIED, T_UNTRIED, "k", NOT_YET, NULL, NULL},
+        {R_POLICY_FINGERPRINT, NO_TLSA, IN, T_UNTRIED, "k", NOT_YET, NULL, NULL},
+        {R_POLICY_FINGERPRINT, NO_TLSA, IN, T_NONE, "k", NOT_OFFERED, "5.7.4", W_NOT_OFFERED},
+        {R_POLICY_FINGERPRINT, NO_TLSA, IN, T_LATER, "k", PASSING, "4.7.4", W_REFUSED},
+        {R_POLICY_FINGERPRINT, NO_TLSA, IN, T_CUT, "k", PASSING, "4.7.5", W_HANDSHAKE},
+        {R_POLICY_FINGERPRINT, NO_TLSA, IN, T_REFUSED, "k", REFUSED, "5.7.4", W_REFUSED},
+        {R_POLICY_FINGERPRINT, NO_TLSA, IN, T_FAILED, "kc", FAILED, "5.7.5", W_HANDSHAKE},
+        {R_POLICY_FINGERPRINT, NO_TLSA, DEAD, T_UNTRIED, "k", UNREACH, "4.3.2", "5.3.2 go away"},
+        {R_POLICY_FINGERPRINT, NO_TLSA, FAULT, T_UNTRIED, "k", OWN, "4.3.0", "too many open files"},
+        /* By key, by certificate; no chain, no name, no secure look-up is asked for. */
+        {R_POLICY_FINGERPRINT, NO_TLSA, IN, T_UP, "k", OK, NULL, NULL},
+        {R_POLICY_FINGERPRINT, NO_TLSA, IN, T_UP, "c", OK, NULL, NULL},
+        {R_POLICY_FINGERPRINT, NO_TLSA, IN, T_UP, "kc", OK, NULL, NULL},
+        {R_POLICY_FINGERPRINT, NO_TLSA, IN, T_UP, "", NOT_AUTH, "5.7.5", W_NOT_NAMED},
+        {R_POLICY_FINGERPRINT, NO_TLSA, IN, T_UP, "snh", NOT_AUTH, "5.7.5", W_NOT_NAMED},
+        {R_POLICY_FINGERPRINT, NO_TLSA, IN, T_UP, "KF", NOT_AUTH, "5.7.5", W_NOT_NAMED_HERE},
+        {R_POLICY_FINGERPRINT, NO_TLSA, IN, T_UP, "m", NOT_AUTH, "5.7.5", W_NOT_NAMED},
+        {R_FINGERPRINT_WITHOUT_LIST, NO_TLSA, IN, T_UP, "kc", NOT_AUTH, "5.7.5", W_NOT_NAMED_HERE},
+        /* Nothing else can verify a literal. */
+        {R_POLICY_FINGERPRINT, NO_TLSA, IN, T_UP, "lk", OK, NULL, NULL},
+        {R_POLICY_FINGERPRINT, NO_TLSA, IN, T_UP, "lc", OK, NULL, NULL},
+        {R_POLICY_FINGERPRINT, NO_TLSA, IN, T_UP, "l", NOT_AUTH, "5.7.5", W_CERT "host [" ADDRESS "] shows key " HEX(0a) " / certificate "},
+        {R_POLICY_FINGERPRINT, NO_TLSA, IN, T_NONE, "x", OK, NULL, NULL},
+        {R_POLICY_FINGERPRINT, NO_TLSA, IN, T_UP, "x", OK, NULL, NULL},
+        /* The route likewise, on its own. */
+        {R_ROUTE_FINGERPRINT, NO_TLSA, IN, T_UP, "K", OK, NULL, NULL},
+        {R_ROUTE_FINGERPRINT, NO_TLSA, IN, T_UP, "F", OK, NULL, NULL},
+        {R_ROUTE_FINGERPRINT, NO_TLSA, IN, T_UP, "mlK", OK, NULL, NULL},
+        {R_ROUTE_FINGERPRINT, NO_TLSA, IN, T_UP, "kc", NOT_AUTH, "5.7.5", W_NOT_NAMED_HERE},
+        {R_ROUTE_FINGERPRINT, NO_TLSA, IN, T_NONE, "K", NOT_OFFERED, "5.7.4", W_NOT_OFFERED},
+        {R_BOTH_FINGERPRINT, NO_TLSA, IN, T_UP, "kF", OK, NULL, NULL},
+        {R_BOTH_FINGERPRINT, NO_TLSA, IN, T_UP, "Kc", OK, NULL, NULL},
+        {R_BOTH_FINGERPRINT, NO_TLSA, IN, T_UP, "kc", NOT_AUTH, "5.7.5", W_NOT_NAMED_HERE},
+        {R_BOTH_FINGERPRINT, NO_TLSA, IN, T_UP, "KF", NOT_AUTH, "5.7.5", W_NOT_NAMED_HERE},
+        {R_BOTH_FINGERPRINT, NO_TLSA, IN, T_NONE, "x", OK, NULL, NULL},
+    };
+    check(cases, COUNT_OF(cases));
+}
+
+static void a_fingerprint_stands_beside_all_other_lines(void **state)
+{
+    (void)state;
+    static const struct judge_case cases[] = {
+        /* DANE is no match for it, and it is none for DANE. */
+        {R_POLICY_FINGERPRINT, USABLE, IN, T_UP, "sdk", OK, NULL, NULL},
+        {R_POLICY_FINGERPRINT, USABLE, IN, T_UP, "sd", NOT_AUTH, "5.7.5", W_NOT_NAMED},
+        {R_POLICY_FINGERPRINT, USABLE, IN, T_UP, "skc", NOT_AUTH, "5.7.5", W_NO_MATCH},
+        {R_POLICY_FINGERPRINT, UNUSABLE, IN, T_UP, "sk", OK, NULL, NULL},
+        {R_POLICY_FINGERPRINT, UNUSABLE, IN, T_UP, "s", NOT_AUTH, "5.7.5", W_NOT_NAMED},
+        {R_POLICY_FINGERPRINT, TLSA_ERR, UNTRIED, T_UNTRIED, "sk", UNKNOWN, "4.7.5", W_TLSA_ERR},
+        {R_DANE_AND_ROUTE_FINGERPRINT, USABLE, IN, T_UP, "sdK", OK, NULL, NULL},
+        {R_DANE_AND_ROUTE_FINGERPRINT, USABLE, IN, T_UP, "sd", NOT_AUTH, "5.7.5", W_NOT_NAMED_HERE},
+        {R_DANE_AND_ROUTE_FINGERPRINT, NO_TLSA, IN, T_UP, "sK", NOT_AUTH, "5.7.5", W_NO_TLSA},
+        /* MTA-STS. */
+        {R_POLICY_FINGERPRINT, NO_TLSA, IN, T_UP, "hkC", OK, NULL, NULL},
+        {R_POLICY_FINGERPRINT, NO_TLSA, IN, T_UP, "hC", NOT_AUTH, "5.7.5", W_NOT_NAMED},
+        {R_POLICY_FINGERPRINT, NO_TLSA, IN, T_UP, "kC", NOT_AUTH, "5.7.5", W_STS_CERT},
+        {R_POLICY_FINGERPRINT, NO_TLSA, UNTRIED, T_UNTRIED, "kE", NOT_AUTH, "5.7.5", W_EXCLUDED},
+        {R_POLICY_FINGERPRINT, NO_TLSA, IN, T_UP, "kU", OK, NULL, NULL},
+        {R_POLICY_FINGERPRINT, NO_TLSA, IN, T_UP, "hU", NOT_AUTH, "5.7.5", W_NOT_NAMED},
+        {R_POLICY_FINGERPRINT, NO_TLSA, IN, T_UP, "hO", NOT_AUTH, "5.7.5", W_NOT_NAMED},
+        {R_POLICY_FINGERPRINT, NO_TLSA, IN, T_UP, "kT", OK, NULL, NULL},
+        /* The flag. It authenticates nothing for level verified, */
+        {R_ENCRYPT_AND_FINGERPRINT, NO_TLSA, IN, T_UP, "k", OK, NULL, NULL},
+        {R_ENCRYPT_AND_FINGERPRINT, NO_TLSA, IN, T_UP, "", NOT_AUTH, "5.7.5", W_NOT_NAMED},
+        {R_VERIFIED_AND_FINGERPRINT, NO_TLSA, IN, T_UP, "skc", NOT_AUTH, "5.7.5", W_NO_TLSA},
+        {R_VERIFIED_AND_FINGERPRINT, USABLE, IN, T_UP, "sd", NOT_AUTH, "5.7.5", W_NOT_NAMED},
+        {R_VERIFIED_AND_FINGERPRINT, USABLE, IN, T_UP, "sdk", OK, NULL, NULL},
+        {R_VERIFIED_AND_FINGERPRINT, NO_TLSA, IN, T_UP, "hkC", OK, NULL, NULL},
+        {R_VERIFIED_AND_FINGERPRINT, NO_TLSA, IN, T_UP, "hkU", PASSING, "4.7.5", W_STS_UNKNOWN},
+        {R_VERIFIED_AND_FINGERPRINT, NO_TLSA, IN, T_UP, "lk", NOT_AUTH, "5.7.5", W_CERT "host [" ADDRESS "] is named by its address alone"},
+        /* and nothing for REQUIRETLS. */
+        {R_REQUIRETLS_AND_FINGERPRINT, NO_TLSA, IN, T_UP, "skcq", NOT_AUTH, "5.7.10", W_RTLS "no matching server certificate was found"},
+        {R_REQUIRETLS_AND_FINGERPRINT, NO_TLSA, IN, T_UP, "kpq", NOT_AUTH, "5.7.10", W_RTLS "the name of host"},
+        {R_REQUIRETLS_AND_FINGERPRINT, NO_TLSA, IN, T_UP, "spkq", OK, NULL, NULL},
+        {R_REQUIRETLS_AND_FINGERPRINT, NO_TLSA, IN, T_UP, "spq", NOT_AUTH, "5.7.5", W_NOT_NAMED},
+        /* Ours to lift, so neither TLS-Required: No nor release lifts it. */
+        {R_NO_AND_FINGERPRINT, USABLE, IN, T_UP, "sk", OK, NULL, NULL},
+        {R_NO_AND_FINGERPRINT, USABLE, IN, T_UP, "sd", NOT_AUTH, "5.7.5", W_NOT_NAMED},
+        {R_NO_AND_FINGERPRINT, NO_TLSA, IN, T_NONE, "k", NOT_OFFERED, "5.7.4", W_NOT_OFFERED},
+        {R_NO_AND_FINGERPRINT, NO_TLSA, IN, T_UP, "kE", OK, NULL, NULL},
+        {R_RELEASED_FINGERPRINT, NO_TLSA, IN, T_UP, "k", OK, NULL, NULL},
+        {R_RELEASED_FINGERPRINT, NO_TLSA, IN, T_UP, "h", NOT_AUTH, "5.7.5", W_NOT_NAMED},
+        {R_RELEASED_FINGERPRINT, NO_TLSA, IN, T_NONE, "k", NOT_OFFERED, "5.7.4", W_NOT_OFFERED},
+        {R_RELEASED_FINGERPRINT, NO_TLSA, IN, T_UNTRIED, "k", NOT_YET, NULL, NULL},
+    };
+    check(cases, COUNT_OF(cases));
+}
+
+/* What may be claimed of a connection does not grow by it. */
+static void a_fingerprint_claims_no_verification(void **state)
+{
+    (void)state;
+    struct guarantee_host h = host_of(NO_TLSA, IN, T_UP, "sk");
+    assert_int_equal(guarantee_judge(&requirements[R_POLICY_FINGERPRINT], &h).verified,
+                     GUARANTEE_VERIFIED_NO);
+    h = host_of(NO_TLSA, IN, T_UP, "skp");
+    assert_int_equal(guarantee_judge(&requirements[R_POLICY_FINGERPRINT], &h).verified,
+                     GUARANTEE_VERIFIED_PKIX);
+}
+
+static void a_host_without_a_certificate_has_no_fingerprint(void **state)
+{
+    (void)state;
+    static const char *const none[] = {NULL, ""};
+    for (size_t i = 0; i < COUNT_OF(none); i++) {
+        struct guarantee_host h = host_of(NO_TLSA, IN, T_UP, "");
+        h.key_digest = h.certificate_digest = none[i];
+        struct guarantee_verdict got = guarantee_judge(&requirements[R_POLICY_FINGERPRINT], &h);
+        assert_int_equal(got.kind, NOT_AUTH);
+        assert_string_equal(got.outcome.text, W_CERT "host " SHOWN " shows no certificate, and our "
+                                                     "policy names fingerprints");
+    }
+    struct guarantee_host h = host_of(NO_TLSA, IN, T_UP, "");
+    struct guarantee_verdict got = guarantee_judge(&requirements[R_ROUTE_FINGERPRINT], &h);
+    assert_non_null(strstr(got.outcome.text, "none of the fingerprints that our route names"));
 }
 
 static void requiretls_needs_name_certificate_and_offer(void **state)
@@ -1025,6 +1201,8 @@ static void policies_have_names_both_ways(void **state)
     assert_false(guarantee_policy_parse(SLICE("secure"), &untouched));
     assert_false(guarantee_policy_parse(SLICE(""), &untouched));
     assert_false(guarantee_policy_parse(SLICE("encryptx"), &untouched));
+    assert_false(guarantee_policy_parse(SLICE("fingerprint"), &untouched)); /* of what? */
+    assert_string_equal(guarantee_policy_name(GUARANTEE_POLICY_FINGERPRINT), "fingerprint");
     assert_int_equal(untouched, GUARANTEE_POLICY_DANE);
 }
 
@@ -1045,6 +1223,9 @@ static void what_was_required_is_said_in_words(void **state)
     guarantee_required_words(&requirements[R_ROUTE_DANE], got, sizeof got);
     assert_string_equal(got,
                         "a server authenticated by DANE, by our route for the recipient's domain");
+    guarantee_required_words(&requirements[R_POLICY_FINGERPRINT], got, sizeof got);
+    assert_string_equal(got, "a server whose key or certificate has a fingerprint that is named, "
+                             "by our policy for the recipient's domain");
     guarantee_required_words(&requirements[R_OFF], got, sizeof got);
     assert_string_equal(got, "nothing");
     guarantee_required_words(&requirements[R_VERIFIED_AND_POLICY_VERIFY], got, 20);
@@ -1078,6 +1259,12 @@ static bool oracle_forbids(const struct guarantee_requirement *r, const struct g
     forbidden |= any_policy_from_encrypt_up && !up;
     forbidden |= r->policy == GUARANTEE_POLICY_DANE && !strong_dane;
     forbidden |= r->route == GUARANTEE_POLICY_DANE && !strong_dane;
+    /* The policy names digests 00 to 02, the route 03 and 04; the last digit tells them apart. */
+    char key = h->key_digest[63], certificate = h->certificate_digest[63];
+    if (r->policy == GUARANTEE_POLICY_FINGERPRINT)
+        forbidden |= strchr("012", key) == NULL && strchr("012", certificate) == NULL;
+    if (r->route == GUARANTEE_POLICY_FINGERPRINT)
+        forbidden |= strchr("34", key) == NULL && strchr("34", certificate) == NULL;
     if (r->policy == GUARANTEE_POLICY_VERIFY || r->route == GUARANTEE_POLICY_VERIFY)
         forbidden |= !dane_at_authentic_name && !fits_policy &&
                      (!up || !h->is_pkix_valid || h->is_literal ||
@@ -1105,16 +1292,18 @@ static struct guarantee_requirement requirement_number(unsigned n)
 {
     struct guarantee_requirement r = {.level = (enum level)(n % 3)};
     n /= 3;
-    r.policy = (enum guarantee_policy)(n % 5);
-    n /= 5;
-    r.route = (enum guarantee_policy)(n % 5);
-    n /= 5;
+    r.policy = (enum guarantee_policy)(n % 6);
+    n /= 6;
+    r.route = (enum guarantee_policy)(n % 6);
+    n /= 6;
+    r.policy_fingerprints = &policy_list;
+    r.route_fingerprints = &route_list;
     r.requiretls = BIT(n, 0);
     r.ignores_promises = BIT(n, 1);
     r.ignores_memory = BIT(n, 2);
     return r;
 }
-#define REQUIREMENTS (3 * 5 * 5 * 8)
+#define REQUIREMENTS (3 * 6 * 6 * 8)
 
 static struct guarantee_host host_number(unsigned n)
 {
@@ -1137,13 +1326,15 @@ static struct guarantee_host host_number(unsigned n)
     h.is_smarthost = BIT(n, 7);
     h.is_pkix_for_host = BIT(n, 8);
     h.is_tls_remembered = BIT(n, 9);
+    static const char *const letters[] = {"", "k", "c", "K", "F", "kF", "Kc", "kc"};
+    set_digests(&h, letters[(n >> 10) % COUNT_OF(letters)]);
     return h;
 }
-#define HOSTS (4 * 4 * 7 * 6 * 1024)
+#define HOSTS (4 * 4 * 7 * 6 * 1024 * 8)
 
-/* The sanitizers make a full walk (413 million verdicts) slow. A stride that shares no factor with
- * the number of hosts meets all facts alike, with every requirement. */
-#define STRIDE 401
+/* The sanitizers make a full walk (4.8 thousand million verdicts) slow. A stride that shares no
+ * factor with the number of hosts meets all facts alike, with every requirement. */
+#define STRIDE 7001
 
 static void over_the_whole_space_acceptable_means_what_was_promised(void **state)
 {
@@ -1174,7 +1365,7 @@ static void going_clear_is_the_judges_answer_too(void **state)
     (void)state;
     for (unsigned i = 0; i < REQUIREMENTS; i++) {
         struct guarantee_requirement r = requirement_number(i);
-        for (unsigned j = i % 2003; j < HOSTS; j += 2003) {
+        for (unsigned j = i % 16001; j < HOSTS; j += 16001) {
             struct guarantee_host h = host_number(j);
             struct guarantee_host clear = h;
             clear.contact = GUARANTEE_IN_CONTACT;
@@ -1205,7 +1396,7 @@ static void over_the_whole_space_an_unlearnt_policy_stops_nobody_whom_it_might_h
     unsigned long waiting = 0;
     for (unsigned i = 0; i < REQUIREMENTS; i++) {
         struct guarantee_requirement r = requirement_number(i);
-        for (unsigned j = i % 991; j < HOSTS; j += 991) {
+        for (unsigned j = i % 12007; j < HOSTS; j += 12007) {
             struct guarantee_host h = host_number(j);
             if (j % 2 == 0) { /* only where TLS is up there is something to wait for */
                 h.contact = GUARANTEE_IN_CONTACT;
@@ -1244,6 +1435,10 @@ int main(void)
         cmocka_unit_test(what_dns_publishes_binds_every_sender),
         cmocka_unit_test(verified_and_dane_need_a_match_from_a_secure_mx_look_up),
         cmocka_unit_test(verify_takes_webpki_for_an_authentic_name_or_dane),
+        cmocka_unit_test(a_fingerprint_is_one_that_is_named_and_nothing_else_will_do),
+        cmocka_unit_test(a_fingerprint_stands_beside_all_other_lines),
+        cmocka_unit_test(a_fingerprint_claims_no_verification),
+        cmocka_unit_test(a_host_without_a_certificate_has_no_fingerprint),
         cmocka_unit_test(requiretls_needs_name_certificate_and_offer),
         cmocka_unit_test(on_a_local_route_every_requirement_counts_as_met),
         cmocka_unit_test(an_enforced_policy_binds_every_sender),
