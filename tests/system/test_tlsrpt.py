@@ -133,7 +133,7 @@ def send(gateway: Sealpost, domain: str, disposition: str = "delivered", count: 
         recipient = f"bob{number}@{domain}"
         queue_id = gateway.submit(user, recipient)
         gateway.wait_for_disposition(queue_id, recipient, disposition)
-        gateway.ctl("queue", "drop", queue_id, check=False)  # one attempt is enough
+        gateway.ctl("queue", "remove", queue_id, check=False)  # one attempt is enough
 
 
 def end_the_day(gateway: Sealpost) -> None:
@@ -290,6 +290,27 @@ def test_a_dane_mismatch_is_reported(reporting: Sealpost, lab: Lab) -> None:
     assert counts["total-successful-session-count"] == 0 and counts["total-failure-session-count"] >= 1
     check(report, "ta-wrong-name.example", tlsa=(0, counts["total-failure-session-count"]))
     assert only_failure(report, "tlsa")["result-type"] in ("certificate-host-mismatch", "certificate-not-trusted")
+
+
+@pytest.mark.parametrize("domain, disposition, result", [
+    ("usage0.example", "delivered", "tlsa-invalid"),
+    ("tlsa-bogus.example", "deferred", "dnssec-invalid"),
+    ("tls-signed.example", "held", "dane-required"),
+    ("ee-plain.example", "deferred", "starttls-not-supported"),
+], ids=["tlsa-invalid", "dnssec-invalid", "dane-required", "no-starttls"])
+def test_what_is_wrong_with_dane_is_reported(make_gateway, lab: Lab, domain: str, disposition: str,
+                                             result: str) -> None:
+    gateway = make_gateway(Settings(sections={"tlsrpt": REPORTS}, policies={"tls-signed.example": "dane"},
+                                    has_own_clock=True))
+    collector = Collector(lab, f"{result}.collectors.example")
+    ask_for_reports(lab, domain, collector.url)
+    send(gateway, domain, disposition)
+    end_the_day(gateway)
+    report = collector.wait_for_report()
+    count = report.policy("tlsa")["summary"]["total-failure-session-count"]
+    assert count >= 1
+    check(report, domain, tlsa=(0, count))
+    assert only_failure(report, "tlsa")["result-type"] == result
 
 
 def test_an_mta_sts_policy_is_reported_line_by_line(reporting: Sealpost, lab: Lab) -> None:

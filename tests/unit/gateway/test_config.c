@@ -119,6 +119,28 @@ static void the_answer_at_rcpt_is_what_the_file_says(void **state)
     }
 }
 
+static void reports_are_made_for_an_organization_alone(void **state)
+{
+    (void)state;
+    struct config *c = load("hostname = \"mail.example.org\"\n");
+    assert_string_equal(c->report_organization, "");
+    assert_false(c->delivery->counts_for_reports);
+    config_free(c);
+    c = load("hostname = \"mail.example.org\"\ntlsrpt {\n organization = \"X\"\n "
+             "contact = \"tls@EXAMPLE.org\"\n}\n");
+    assert_non_null(c);
+    assert_true(c->delivery->counts_for_reports);
+    assert_string_equal(c->report_contact, "tls@example.org");
+    assert_string_equal(c->report_from, "tls@example.org");
+    assert_int_equal(c->report_spread_ms, 4 * 3600 * 1000);
+    config_free(c);
+    c = load("hostname = \"mail.example.org\"\ntlsrpt {\n organization = \"X\"\n "
+             "contact = \"tls@example.org\"\n from = \"noreply@example.org\"\n}\n");
+    assert_non_null(c);
+    assert_string_equal(c->report_from, "noreply@example.org");
+    config_free(c);
+}
+
 static void what_is_wrong_names_line_and_key(void **state)
 {
     (void)state;
@@ -147,6 +169,10 @@ static void what_is_wrong_names_line_and_key(void **state)
         {"hostname = \"a.example\"\nsource \"x.example\" { address = {\"192.0.2.1\", "
          "\"192.0.2.2\"} }\n",
          ":2: ", "one address per family"},
+        {"hostname = \"a.example\"\ntlsrpt {\n organization = \"X\"\n}\n",
+         ":4: ", "tlsrpt: contact: must be set: organization is"},
+        {"hostname = \"a.example\"\ntlsrpt {\n organization = \"X\"\n contact = \"nobody\"\n}\n",
+         ":4: ", "tlsrpt: contact: expected an address"},
         {"hostname = \"a.example\"\nworkers = 2 /* left open\npolicy \"x.example\" { tls = dane "
          "}\n",
          ":2: ", "this comment is not closed"},
@@ -250,6 +276,7 @@ int main(void)
         cmocka_unit_test(defaults_are_those_of_the_documents),
         cmocka_unit_test(a_whole_file_is_read),
         cmocka_unit_test(the_answer_at_rcpt_is_what_the_file_says),
+        cmocka_unit_test(reports_are_made_for_an_organization_alone),
         cmocka_unit_test(what_is_wrong_names_line_and_key),
         cmocka_unit_test(a_certificate_that_cannot_be_read_names_its_line),
         cmocka_unit_test(the_daemon_checks_its_surroundings),
