@@ -124,10 +124,11 @@ static const char *section_name(const cfg_t *cfg)
     return strcmp(cfg->name, "root") == 0 ? "" : cfg->name;
 }
 
+enum { VALUE_SHOWN = 100 };
 static int check_value(cfg_t *cfg, cfg_opt_t *opt)
 {
     char expected[200];
-    char words[300];
+    char words[280];
     const struct schema_key *key = schema_find(section_name(cfg), opt->name);
     if (!key)
         panic("key %s is not in the table", opt->name);
@@ -137,8 +138,10 @@ static int check_value(cfg_t *cfg, cfg_opt_t *opt)
         const char *value = cfg_opt_getnstr(opt, i);
         if (schema_check(key, value ? value : "", expected, sizeof expected))
             continue;
-        report(now_reading, cfg->line, "%s = \"%s\": expected %s",
-               key_words(cfg, key->key, words, sizeof words), value ? value : "", expected);
+        bool is_long = value && strlen(value) > VALUE_SHOWN; /* what was expected must be seen */
+        report(now_reading, cfg->line, "%s = \"%.*s%s\": expected %s",
+               key_words(cfg, key->key, words, sizeof words), VALUE_SHOWN, value ? value : "",
+               is_long ? "..." : "", expected);
         return -1;
     }
     return 0;
@@ -263,11 +266,13 @@ static bool is_set_to(cfg_t *section, const char *key, const char *value)
     return strcmp(text(section, key), value) == 0;
 }
 
-static enum guarantee_policy tls_words(cfg_t *section)
+static enum guarantee_policy tls_words(cfg_t *section, struct guarantee_fingerprints *named)
 {
     enum guarantee_policy policy = GUARANTEE_POLICY_MAY;
-    if (!guarantee_policy_parse(slice_of(text(section, "tls")), &policy) &&
-        now_reading->error[0] == '\0')
+    struct slice in = slice_of(text(section, "tls"));
+    if (guarantee_fingerprints_parse(in, named))
+        return GUARANTEE_POLICY_FINGERPRINT;
+    if (!guarantee_policy_parse(in, &policy) && now_reading->error[0] == '\0')
         panic("unchecked tls word");
     return policy;
 }
@@ -474,7 +479,7 @@ static void read_route(struct reading *r, cfg_t *section, struct delivery_route 
 {
     read_pattern(r, section, true, route->pattern);
     route->protocol = is_set_to(section, "protocol", "lmtp") ? CLIENT_LMTP : CLIENT_SMTP;
-    route->tls = tls_words(section);
+    route->tls = tls_words(section, &route->fingerprints);
     if (!delivery_next_hop_parse(slice_of(text(section, "next_hop")), &route->next_hop))
         return; /* reported as missing */
     bool is_address =
@@ -529,7 +534,7 @@ static void read_destinations(struct reading *r, cfg_t *root, struct delivery_se
     for (unsigned i = 0; i < s->policy_count; i++) {
         cfg_t *section = cfg_getnsec(root, "policy", i);
         read_pattern(r, section, false, s->policies[i].pattern);
-        s->policies[i].tls = tls_words(section);
+        s->policies[i].tls = tls_words(section, &s->policies[i].fingerprints);
         for (unsigned k = 0; k < i; k++)
             check_repeated(r, section, s->policies[i].pattern, s->policies[k].pattern);
     }

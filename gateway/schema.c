@@ -14,6 +14,9 @@
 #define BLOCKED                                                                                    \
     "127.0.0.0/8, 0.0.0.0/8, 169.254.0.0/16, 224.0.0.0/4, ::/128, ::1/128, fe80::/10, ff00::/8"
 #define TLS_WORDS "none|may|encrypt|dane|verify"
+#define TLS_EXPECTED                                                                               \
+    TLS_WORDS " or fingerprint=HEX[,HEX...], each HEX a SHA-256 digest of 64 hex digits, with or " \
+              "without colons"
 
 /* clang-format off: a table is read by its columns. */
 const struct schema_key schema_keys[] = {
@@ -96,9 +99,9 @@ const struct schema_key schema_keys[] = {
     {"route", "next_hop", SCHEMA_NEXT_HOP, NULL, 1, 0, NULL,
      "[HOST]:PORT (no MX look-up), DOMAIN, unix:/PATH"},
     {"route", "protocol", SCHEMA_CHOICE, "smtp", 0, 0, "smtp|lmtp", "spoken there"},
-    {"route", "tls", SCHEMA_CHOICE, "may", 0, 0, TLS_WORDS, "required there; raises, never lowers"},
+    {"route", "tls", SCHEMA_TLS, "may", 0, 0, TLS_WORDS, "required there; raises, never lowers"},
 
-    {"policy", "tls", SCHEMA_CHOICE, NULL, 0, 0, TLS_WORDS,
+    {"policy", "tls", SCHEMA_TLS, NULL, 0, 0, TLS_WORDS,
      "required of hosts of this domain; raises, never lowers"},
 
     {"source", "address", SCHEMA_ADDRESSES, NULL, 1, 0, NULL,
@@ -192,6 +195,14 @@ static bool is_choice(const char *choices, struct slice value)
     return false;
 }
 
+static bool is_fingerprints(struct slice value)
+{
+    struct guarantee_fingerprints read = {0};
+    bool is_read = guarantee_fingerprints_parse(value, &read);
+    guarantee_fingerprints_clear(&read);
+    return is_read;
+}
+
 static bool is_resolver(struct slice value)
 {
     struct net_address address;
@@ -261,6 +272,9 @@ bool schema_check(const struct schema_key *key, const char *value, char *expecte
     case SCHEMA_CHOICE:
     case SCHEMA_CHOICES:
         return expect(is_choice(key->choices, in), expected, size, key->choices);
+    case SCHEMA_TLS:
+        return expect(is_choice(key->choices, in) || is_fingerprints(in), expected, size,
+                      TLS_EXPECTED);
     case SCHEMA_ADDRESSES:
         return expect(slice_equal(in, SLICE("*")) || net_address_parse(in, &address), expected,
                       size, "an IP address, or \"*\"");

@@ -14,6 +14,7 @@ enum schema_kind {
     SCHEMA_SIZE,      /* "25M"; K, M, G, T are powers of 1024; min..max in octets */
     SCHEMA_CHOICE,    /* one of `choices`, separated by '|' */
     SCHEMA_CHOICES,   /* a list of them */
+    SCHEMA_TLS,       /* one of `choices`, or "fingerprint=HEX[,HEX...]" */
     SCHEMA_ADDRESSES, /* a list of IP addresses, "*" */
     SCHEMA_NETWORKS,  /* a list of ADDRESS/PREFIX */
     SCHEMA_RESOLVERS, /* a list of ADDRESS@PORT */

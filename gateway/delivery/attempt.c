@@ -115,10 +115,8 @@ static struct guarantee_requirement required_of(const struct attempt *a,
                                                 const struct queue_recipient *r)
 {
     const struct queue_message *m = &a->o.message;
-    enum guarantee_policy policy = delivery_policy_for(a->o.settings, a->o.domain);
-    enum guarantee_policy route = a->next_hop.route ? a->next_hop.route->tls : GUARANTEE_POLICY_MAY;
-    struct guarantee_requirement required =
-        guarantee_required(r->level, r->exemption, m->requiretls, policy, route);
+    struct guarantee_requirement required = delivery_required(
+        a->o.settings, a->o.domain, a->next_hop.route, r->level, r->exemption, m->requiretls);
     if (m->origin == ORIGIN_NOTICE) {
         required.policy = GUARANTEE_POLICY_MAY;
         required.route = GUARANTEE_POLICY_MAY;

@@ -142,9 +142,8 @@ static bool is_tls_demanded(const struct draft_source *s, const struct queue_rec
     const char *domain = at ? at + 1 : "";
     struct next_hop hop;
     next_hop_for(s->settings, domain, &hop);
-    struct guarantee_requirement required = guarantee_required(
-        to->level, to->exemption, s->message.requiretls, delivery_policy_for(s->settings, domain),
-        hop.route ? hop.route->tls : GUARANTEE_POLICY_MAY);
+    struct guarantee_requirement required = delivery_required(
+        s->settings, domain, hop.route, to->level, to->exemption, s->message.requiretls);
     return guarantee_demands_tls(&required);
 }
 

@@ -18,6 +18,8 @@ struct guarantee_host attempt_keep_facts(struct attempt *a, const struct guarant
     kept.protocol = keep(a, h->protocol);
     kept.cipher = keep(a, h->cipher);
     kept.certificate_error = keep(a, h->certificate_error);
+    kept.key_digest = keep(a, h->key_digest);
+    kept.certificate_digest = keep(a, h->certificate_digest);
     kept.sts_domain = keep(a, h->sts_domain);
     kept.sts_detail = keep(a, h->sts_detail);
     return kept;

@@ -217,6 +217,8 @@ static struct probe_host *add_host(struct probe *p, const struct target *t,
     h->facts.protocol = keep(p, facts->protocol);
     h->facts.cipher = keep(p, facts->cipher);
     h->facts.certificate_error = keep(p, facts->certificate_error);
+    h->facts.key_digest = keep(p, facts->key_digest);
+    h->facts.certificate_digest = keep(p, facts->certificate_digest);
     h->facts.sts_domain = keep(p, facts->sts_domain);
     h->facts.sts_detail = keep(p, facts->sts_detail);
     return h;
@@ -586,9 +588,8 @@ struct probe *probe_new(const struct probe_options *o)
     delivery_settings_ref(p->o.settings);
     p->o.domain = arena_copy(&p->arena, slice_of(o->domain));
     next_hop_for(p->o.settings, p->o.domain, &p->next_hop);
-    p->requirement = guarantee_required(
-        o->level, EXEMPTION_NONE, false, delivery_policy_for(p->o.settings, p->o.domain),
-        p->next_hop.route ? p->next_hop.route->tls : GUARANTEE_POLICY_MAY);
+    p->requirement = delivery_required(p->o.settings, p->o.domain, p->next_hop.route, o->level,
+                                       EXEMPTION_NONE, false);
     p->deadline = loop_timer_new(o->loop, deadline_came, p);
     if (!p->deadline) {
         probe_free(p);

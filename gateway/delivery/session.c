@@ -323,6 +323,8 @@ static void set_certificate_facts(struct delivery_session *s, const struct tls_f
     s->facts.is_pkix_valid = t->is_pkix_valid;
     s->facts.is_pkix_for_domain = t->has_pkix_name[0];
     s->facts.is_pkix_for_host = t->has_pkix_name[1];
+    snprintf(s->key_digest, sizeof s->key_digest, "%s", t->key_digest);
+    snprintf(s->certificate_digest, sizeof s->certificate_digest, "%s", t->certificate_digest);
     snprintf(s->certificate_error, sizeof s->certificate_error, "%s",
              t->is_pkix_valid && t->dane != TLS_DANE_MISMATCHED ? "" : error);
 }
@@ -546,6 +548,8 @@ struct delivery_session *delivery_session_new(const struct delivery_session_opti
     s->facts.protocol = s->protocol;
     s->facts.cipher = s->cipher;
     s->facts.certificate_error = s->certificate_error;
+    s->facts.key_digest = s->key_digest;
+    s->facts.certificate_digest = s->certificate_digest;
     s->facts.contact = GUARANTEE_UNTRIED;
     s->facts.is_dane_matched = s->facts.is_pkix_valid = false;
     s->facts.is_pkix_for_domain = s->facts.is_pkix_for_host = false;

@@ -36,7 +36,11 @@ void delivery_settings_unref(struct delivery_settings *s)
     tls_context_unref(s->tls);
     free(s->blocked);
     free(s->own);
+    for (size_t i = 0; i < s->route_count; i++)
+        guarantee_fingerprints_clear(&s->routes[i].fingerprints);
     free(s->routes);
+    for (size_t i = 0; i < s->policy_count; i++)
+        guarantee_fingerprints_clear(&s->policies[i].fingerprints);
     free(s->policies);
     free(s->sources);
     free(counted_of(s));
@@ -128,18 +132,40 @@ const struct delivery_route *delivery_route_for(const struct delivery_settings *
     return best;
 }
 
-enum guarantee_policy delivery_policy_for(const struct delivery_settings *s, const char *domain)
+/* NULL: none is set. */
+static const struct delivery_policy *policy_for(const struct delivery_settings *s,
+                                                const char *domain)
 {
-    enum guarantee_policy policy = GUARANTEE_POLICY_MAY;
+    const struct delivery_policy *best = NULL;
     size_t best_fit = 0;
     for (size_t i = 0; i < s->policy_count; i++) {
         size_t this_fit = fit(s->policies[i].pattern, domain);
         if (this_fit > best_fit) {
-            policy = s->policies[i].tls;
+            best = &s->policies[i];
             best_fit = this_fit;
         }
     }
-    return policy;
+    return best;
+}
+
+enum guarantee_policy delivery_policy_for(const struct delivery_settings *s, const char *domain)
+{
+    const struct delivery_policy *policy = policy_for(s, domain);
+    return policy ? policy->tls : GUARANTEE_POLICY_MAY;
+}
+
+struct guarantee_requirement delivery_required(const struct delivery_settings *s,
+                                               const char *domain,
+                                               const struct delivery_route *route, enum level level,
+                                               enum exemption exemption, bool requiretls)
+{
+    const struct delivery_policy *policy = policy_for(s, domain);
+    struct guarantee_requirement r = guarantee_required(level, exemption, requiretls,
+                                                        policy ? policy->tls : GUARANTEE_POLICY_MAY,
+                                                        route ? route->tls : GUARANTEE_POLICY_MAY);
+    r.policy_fingerprints = policy ? &policy->fingerprints : NULL;
+    r.route_fingerprints = route ? &route->fingerprints : NULL;
+    return r;
 }
 
 bool delivery_is_blocked(const struct delivery_settings *s, const struct net_address *a)

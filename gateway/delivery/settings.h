@@ -20,11 +20,13 @@ struct delivery_route {
     char pattern[DOMAIN_SIZE]; /* "example.org", ".example.org" (below it), "*" */
     struct delivery_next_hop next_hop;
     enum client_protocol protocol;
-    enum guarantee_policy tls; /* MAY unless said */
+    enum guarantee_policy tls;                  /* MAY unless said */
+    struct guarantee_fingerprints fingerprints; /* owned content; of FINGERPRINT */
 };
 struct delivery_policy {
     char pattern[DOMAIN_SIZE]; /* "bank.example", ".example" */
     enum guarantee_policy tls;
+    struct guarantee_fingerprints fingerprints; /* owned content; of FINGERPRINT */
 };
 struct delivery_source {
     char domain[DOMAIN_SIZE];        /* of the reverse-path */
@@ -66,6 +68,13 @@ const struct delivery_route *delivery_route_for(const struct delivery_settings *
                                                 const char *domain);
 /* The policy of a recipient domain, likewise; MAY where none is set. */
 enum guarantee_policy delivery_policy_for(const struct delivery_settings *s, const char *domain);
+/* What is required of a stored recipient: guarantee_required() with the policy of its domain and
+ * the tls key of its route (NULL: none). Borrows the fingerprints from the settings: only who holds
+ * a reference may keep it. */
+struct guarantee_requirement delivery_required(const struct delivery_settings *s,
+                                               const char *domain,
+                                               const struct delivery_route *route, enum level level,
+                                               enum exemption exemption, bool requiretls);
 bool delivery_is_blocked(const struct delivery_settings *s, const struct net_address *a);
 bool delivery_is_own(const struct delivery_settings *s, const struct net_address *a);
 /* NULL: any. */

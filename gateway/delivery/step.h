@@ -57,10 +57,12 @@ struct delivery_session {
     struct ehlo_facts ehlo; /* of the EHLO in force; nothing from before TLS survives it */
     struct guarantee_host facts;
     bool is_secure;
-    char keywords[sizeof(((struct ehlo_facts *)0)->keywords)]; /* facts point to these four */
+    char keywords[sizeof(((struct ehlo_facts *)0)->keywords)]; /* facts point to these six */
     char protocol[16];
     char cipher[64];
     char certificate_error[sizeof(((struct tls_facts *)0)->dane_error)];
+    char key_digest[sizeof(((struct tls_facts *)0)->key_digest)];
+    char certificate_digest[sizeof(((struct tls_facts *)0)->certificate_digest)];
 
     struct client_transaction *t; /* borrowed; NULL: none */
     struct party *parties;        /* owned */

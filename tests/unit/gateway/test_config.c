@@ -97,6 +97,52 @@ static void a_whole_file_is_read(void **state)
     config_free(c);
 }
 
+#define DIGEST "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+#define UPPER "0123456789ABCDEF0123456789ABCDEF0123456789ABCDEF0123456789ABCDEF"
+#define COLONS8 "01:23:45:67:89:AB:cd:ef"
+#define COLONS COLONS8 ":" COLONS8 ":" COLONS8 ":" COLONS8
+
+static void fingerprints_of_policies_and_routes_are_kept(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *tls;
+        size_t want;
+    } cases[] = {
+        {"fingerprint=" DIGEST, 1},
+        {"fingerprint=" UPPER, 1},
+        {"fingerprint=" COLONS, 1},
+        {"fingerprint=" UPPER "," COLONS ", " DIGEST, 3},
+    };
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        char text[1600];
+        snprintf(text, sizeof text,
+                 "hostname = \"mail.example.org\"\npolicy \"x.example\" { tls = \"%s\" }\n"
+                 "policy \".x.example\" { tls = dane }\n"
+                 "route \"y.example\" { next_hop = \"[192.0.2.1]:25\" tls = \"%s\" }\n",
+                 cases[i].tls, cases[i].tls);
+        struct config *c = load(text);
+        if (!c)
+            fail_msg("%s", error);
+        const struct delivery_settings *s = c->delivery;
+        struct guarantee_requirement r =
+            delivery_required(s, "x.example", &s->routes[0], LEVEL_OFF, EXEMPTION_NONE, false);
+        assert_int_equal(r.policy, GUARANTEE_POLICY_FINGERPRINT);
+        assert_int_equal(r.route, GUARANTEE_POLICY_FINGERPRINT);
+        assert_int_equal(r.policy_fingerprints->count, cases[i].want);
+        assert_int_equal(r.route_fingerprints->count, cases[i].want);
+        for (size_t k = 0; k < cases[i].want; k++) {
+            assert_string_equal(r.policy_fingerprints->digests[k], DIGEST);
+            assert_string_equal(r.route_fingerprints->digests[k], DIGEST);
+        }
+        r = delivery_required(s, "a.x.example", NULL, LEVEL_OFF, EXEMPTION_NONE, false);
+        assert_int_equal(r.policy, GUARANTEE_POLICY_DANE);
+        assert_int_equal(r.route, GUARANTEE_POLICY_MAY);
+        assert_int_equal(c->warning_count, 0); /* what a fingerprint guards is not in clear */
+        config_free(c);
+    }
+}
+
 static void the_answer_at_rcpt_is_what_the_file_says(void **state)
 {
     (void)state;
@@ -163,6 +209,25 @@ static void what_is_wrong_names_line_and_key(void **state)
          ":2: ", "route \"a b\": expected a domain name"},
         {"hostname = \"a.example\"\npolicy \"*\" { tls = dane }\n",
          ":2: ", "policy \"*\": expected a domain name"},
+        {"hostname = \"a.example\"\npolicy \"x.example\" {\n tls = \"fingerprint=0123\"\n}\n",
+         ":3: ",
+         "policy \"x.example\": tls = \"fingerprint=0123\": expected "
+         "none|may|encrypt|dane|verify or "
+         "fingerprint=HEX[,HEX...], each HEX a SHA-256 digest of 64 hex digits, with or without "
+         "colons"},
+        {"hostname = \"a.example\"\npolicy \"x.example\" { tls = \"fingerprint=\" }\n",
+         ":2: ", "expected none|may|encrypt|dane|verify or fingerprint=HEX"},
+        {"hostname = \"a.example\"\npolicy \"x.example\" { tls = \"fingerprint\" }\n",
+         ":2: ", "expected none|may|encrypt|dane|verify or fingerprint=HEX"},
+        {"hostname = \"a.example\"\npolicy \"x.example\" { tls = \"fingerprint=" DIGEST "," DIGEST
+         "," DIGEST "," DIGEST "," DIGEST "," DIGEST "," DIGEST "," DIGEST "," DIGEST "x\" }\n",
+         ":2: ", "...\": expected none|may|encrypt|dane|verify or fingerprint=HEX"},
+        {"hostname = \"a.example\"\nroute \"x.example\" { next_hop = \"[192.0.2.1]:25\"\n tls = "
+         "\"fingerprint=" DIGEST "," DIGEST "0\" }\n",
+         ":3: ", "with or without colons"},
+        {"hostname = \"a.example\"\nroute \"x.example\" { next_hop = \"[192.0.2.1]:25\"\n tls = "
+         "\"fingerprint=g123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef\" }\n",
+         ":3: ", "route \"x.example\": tls = \"fingerprint=g123"},
         {"hostname = \"a.example\"\npolicy \"x.example\" { tls = dane }\npolicy \"x.example\" { "
          "tls = may }\n",
          ":3: ", "x.example"},
@@ -275,6 +340,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(defaults_are_those_of_the_documents),
         cmocka_unit_test(a_whole_file_is_read),
+        cmocka_unit_test(fingerprints_of_policies_and_routes_are_kept),
         cmocka_unit_test(the_answer_at_rcpt_is_what_the_file_says),
         cmocka_unit_test(reports_are_made_for_an_organization_alone),
         cmocka_unit_test(what_is_wrong_names_line_and_key),
