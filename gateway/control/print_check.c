@@ -109,11 +109,9 @@ static void print_host(const struct printing *p, const json_t *host)
     table_wrap(p->out, 0, PRINT_INDENT, line);
     print_connection(p, host);
     print_sts(p, host);
-    if (*error)
-        table_wrap(p->out, PRINT_INDENT, PRINT_INDENT, error);
-    else
-        table_wrap(p->out, PRINT_INDENT, PRINT_INDENT, "acceptable");
-    if (*certificate && !strstr(error, certificate)) {
+    table_wrap(p->out, PRINT_INDENT, PRINT_INDENT, *error ? error : "acceptable");
+    /* Where nothing depended on the certificate, nobody is to be told of its faults. */
+    if (*error && *certificate && !strstr(error, certificate)) {
         snprintf(line, sizeof line, "its certificate: %s", certificate);
         table_wrap(p->out, PRINT_INDENT, PRINT_INDENT, line);
     }
