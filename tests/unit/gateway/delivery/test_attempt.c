@@ -261,6 +261,7 @@ struct client {
     const struct visit *visit;
     bool is_reached, is_secured, is_freed;
     struct client_transaction *t;
+    char address[NET_ADDRESS_SIZE]; /* as the real one, it copies what is lent for the call */
 };
 static struct client clients[4];
 
@@ -286,6 +287,8 @@ WRAP(struct client *, client_new, const struct client_options *o,
     assert_true(scene.connections < COUNT_OF(clients));
     *c = (struct client){.o = *o, .handler = handler, .context = context};
     c->visit = &scene.visits[scene.connections];
+    snprintf(c->address, sizeof c->address, "%s", o->host.address);
+    c->o.host.address = c->address;
     if (o->tls_options.tlsa_count > 0)
         scene.records[scene.connections] = o->tls_options.tlsa[0].data[0];
     scene.connections++;
