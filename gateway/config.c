@@ -308,21 +308,37 @@ static struct net_address *addresses(cfg_t *section, const char *key, uint16_t p
     return out;
 }
 
-/* Titles are domains: exact, ".below", or (routes only) "*". */
+/* "[192.0.2.1]", in the one spelling that it has in a recipient's address. */
+static bool is_literal(const char *title, char out[DOMAIN_SIZE])
+{
+    struct address mailbox;
+    char text[DOMAIN_SIZE];
+    snprintf(text, sizeof text, "x@%.250s", title);
+    return title[0] == '[' && address_parse(slice_of(text), &mailbox) == ADDRESS_OK &&
+           mailbox.is_literal && slice_copy(slice_of(address_domain(&mailbox)), out, DOMAIN_SIZE);
+}
+
+/* Titles are domains: exact, ".below", or (routes only) "*", or (policies only) a literal. */
 static void read_pattern(struct reading *r, cfg_t *section, bool allows_star, char out[DOMAIN_SIZE])
 {
     const char *title = section->title;
     char domain[DOMAIN_SIZE];
     bool is_below = title[0] == '.';
+    bool is_policy = strcmp(section->name, "policy") == 0;
     if (allows_star && strcmp(title, "*") == 0) {
         snprintf(out, DOMAIN_SIZE, "*");
         return;
     }
+    if (is_policy && is_literal(title, out))
+        return;
     if (domain_to_ascii(slice_of(title + is_below), domain) &&
         snprintf(out, DOMAIN_SIZE, "%s%.254s", is_below ? "." : "", domain) < DOMAIN_SIZE)
         return;
     report(r, line_of(r, section, NULL), "%s \"%s\": expected a domain name%s", section->name,
-           title, allows_star ? ", \".DOMAIN\" or \"*\"" : " or \".DOMAIN\"");
+           title,
+           allows_star ? ", \".DOMAIN\" or \"*\""
+           : is_policy ? ", \".DOMAIN\" or an address literal such as \"[192.0.2.1]\""
+                       : " or \".DOMAIN\"");
 }
 
 /* ---- settings of the rooms ---- */

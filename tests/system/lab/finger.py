@@ -17,7 +17,7 @@ def finger(lab: Lab, domain: str, level: str = "dane", *names: str) -> tuple[str
     not-offered, unknown
     """
     command = ["posttls-finger", "-l", level, "-L", "summary,verbose", "-t", "5", "-T", "5",
-               "-F", str(lab.web_ca_file), domain, *names]
+               "-d", "sha256", "-F", str(lab.web_ca_file), domain, *names]
     result = subprocess.run(command, capture_output=True, text=True, timeout=40,
                             env={"MAIL_CONFIG": str(lab.postfix.config), "PATH": "/usr/sbin:/usr/bin"})
     text = result.stdout + result.stderr

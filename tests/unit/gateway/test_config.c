@@ -143,6 +143,21 @@ static void fingerprints_of_policies_and_routes_are_kept(void **state)
     }
 }
 
+static void a_policy_may_be_that_of_an_address_literal(void **state)
+{
+    (void)state;
+    struct config *c = load("hostname = \"mail.example.org\"\n"
+                            "policy \"[192.0.2.1]\" { tls = \"fingerprint=" DIGEST "\" }\n"
+                            "policy \"[ipv6:2001:DB8:0::1]\" { tls = encrypt }\n");
+    if (!c)
+        fail_msg("%s", error);
+    assert_int_equal(delivery_policy_for(c->delivery, "[192.0.2.1]"), GUARANTEE_POLICY_FINGERPRINT);
+    assert_int_equal(delivery_policy_for(c->delivery, "[IPv6:2001:db8::1]"),
+                     GUARANTEE_POLICY_ENCRYPT);
+    assert_int_equal(delivery_policy_for(c->delivery, "[192.0.2.2]"), GUARANTEE_POLICY_MAY);
+    config_free(c);
+}
+
 static void the_answer_at_rcpt_is_what_the_file_says(void **state)
 {
     (void)state;
@@ -208,7 +223,15 @@ static void what_is_wrong_names_line_and_key(void **state)
         {"hostname = \"a.example\"\nroute \"a b\" { next_hop = \"x.example\" }\n",
          ":2: ", "route \"a b\": expected a domain name"},
         {"hostname = \"a.example\"\npolicy \"*\" { tls = dane }\n",
-         ":2: ", "policy \"*\": expected a domain name"},
+         ":2: ", "policy \"*\": expected a domain name, \".DOMAIN\" or an address literal"},
+        {"hostname = \"a.example\"\npolicy \"[192.0.2.1\" { tls = dane }\n",
+         ":2: ", "expected a domain name"},
+        {"hostname = \"a.example\"\npolicy \"[x.example]\" { tls = dane }\n",
+         ":2: ", "expected a domain name"},
+        {"hostname = \"a.example\"\nsource \"[192.0.2.1]\" { address = \"192.0.2.2\" }\n",
+         ":2: ", "expected a domain name"},
+        {"hostname = \"a.example\"\nroute \"[192.0.2.1]\" { next_hop = \"x.example\" }\n",
+         ":2: ", "expected a domain name"},
         {"hostname = \"a.example\"\npolicy \"x.example\" {\n tls = \"fingerprint=0123\"\n}\n",
          ":3: ",
          "policy \"x.example\": tls = \"fingerprint=0123\": expected "
@@ -341,6 +364,7 @@ int main(void)
         cmocka_unit_test(defaults_are_those_of_the_documents),
         cmocka_unit_test(a_whole_file_is_read),
         cmocka_unit_test(fingerprints_of_policies_and_routes_are_kept),
+        cmocka_unit_test(a_policy_may_be_that_of_an_address_literal),
         cmocka_unit_test(the_answer_at_rcpt_is_what_the_file_says),
         cmocka_unit_test(reports_are_made_for_an_organization_alone),
         cmocka_unit_test(what_is_wrong_names_line_and_key),
