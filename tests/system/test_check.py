@@ -18,7 +18,7 @@ from lab.laboratory import Lab
 from lab.process import wait_until
 from lab.rogue_mx import SILENCE, RogueMx, Script
 from lab.scenes import NO_TLS, TLS_454
-from lab.sealpost import BUILD, Account, Sealpost
+from lab.sealpost import BUILD, Account, Sealpost, Settings
 from lab.sts import Policy, sts_domain
 from lab.world import DANE_CASES, DEAD_ADDRESS, LISTENERS, DaneCase
 from test_guarantee import FACTS, HOSTS, OLD_TLS
@@ -346,3 +346,22 @@ def test_too_many_at_once_are_told_so_and_nobody_else_waits(make_gateway, lab: L
     for process in waiting:
         expect_temporary(process, "reloaded")
     assert check(gateway, "tls.example")["verdict"] == "deliverable"
+
+
+def test_policies_and_routes_bind_a_check_as_they_bind_delivery(make_gateway, lab: Lab) -> None:
+    plain, sealed = lab.fresh("row"), lab.fresh("row")
+    lab.rogue(plain.addresses[0], Script(**NO_TLS), plain.hosts[0])
+    lab.rogue(sealed.addresses[0], None, sealed.hosts[0])
+    gateway = make_gateway(Settings(
+        policies={"tls-signed.example": "dane", "tlsa-311.example": "dane", "pkix.example": "verify",
+                  "pkix-wrong-name.example": "verify", "tls.example": "none"},
+        routes={"to-plain.example": {"next_hop": f"[{plain.hosts[0]}]:25"},
+                "to-sealed.example": {"next_hop": f"[{sealed.hosts[0]}]:25"},
+                "to-mx.example": {"next_hop": "tlsa-311.example"}}))
+    want = {"tls-signed.example": "refused", "tlsa-311.example": OK, "pkix.example": OK,
+            "pkix-wrong-name.example": "refused", "tls.example": OK, "to-plain.example": "refused",
+            "to-sealed.example": OK, "to-mx.example": OK, "site.example": OK}
+    found = dict(zip(want, all_of(lambda domain: check(gateway, domain), want)))
+    assert {domain: result["verdict"] for domain, result in found.items()} == want
+    assert found["to-mx.example"]["level"] == "dane"
+    assert not disagreements(gateway, found)
