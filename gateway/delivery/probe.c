@@ -157,6 +157,7 @@ static void conclude(struct probe *p, struct probe_result *result)
         .hosts = facts,
         .count = p->host_count,
         .now = date_now(),
+        .are_stops_suspended = posture_suspends_stops(p->o.posture, date_now()),
         .patience = INT64_MAX / 4, /* what may pass is unknown for as long as one asks */
     };
     struct guarantee_conclusion conclusion = guarantee_conclude(&p->requirement, &attempt);

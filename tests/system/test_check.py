@@ -365,3 +365,15 @@ def test_policies_and_routes_bind_a_check_as_they_bind_delivery(make_gateway, la
     assert {domain: result["verdict"] for domain, result in found.items()} == want
     assert found["to-mx.example"]["level"] == "dane"
     assert not disagreements(gateway, found)
+
+
+def test_while_stops_are_suspended_a_check_does_not_know(make_gateway, lab: Lab) -> None:
+    """So many without TLS, and nobody with it: the fault is taken to be here, and delivery defers."""
+    gateway = make_gateway()
+    crowd = lab.crowd(Script(**NO_TLS))
+    all_of(lambda domain: check(gateway, domain.name), crowd.domains[:12])
+    wait_until(lambda: gateway.ask("status")["breaker_open"], 5, "the breaker")
+    assert "open: " in gateway.ask("status")["breaker"] and "Breaker:" in gateway.ctl("status").stdout
+    found = {domain.name: check(gateway, domain.name) for domain in crowd.domains[:3]}
+    assert {result["verdict"] for result in found.values()} == {"unknown"}
+    assert not disagreements(gateway, found)
