@@ -231,7 +231,7 @@ static void happen(struct host *h, struct slice *in)
 static struct guarantee_requirement choose_requirement(unsigned choice)
 {
     return (struct guarantee_requirement){.level = (enum level)(choice % 3),
-                                          .policy = (enum guarantee_policy)(choice / 3 % 5),
+                                          .policy = (enum guarantee_policy)(choice / 3 % 6),
                                           .route = choice & 64 ? GUARANTEE_POLICY_ENCRYPT
                                                                : GUARANTEE_POLICY_MAY,
                                           .requiretls = choice & 32,

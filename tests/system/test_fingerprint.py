@@ -179,3 +179,18 @@ def test_a_kept_connection_is_looked_at_again_after_a_reload(make_gateway, lab: 
     recipient = f"finger-second@{domain}"
     expect_stopped(gateway, user, gateway.submit(user, recipient), recipient, "5.7.5", none_of_them("ee"))
     assert not lab.postfix.messages_for(recipient)
+
+
+def test_the_answer_at_rcpt_is_the_stops(make_gateway) -> None:
+    """For a guaranteed sender; it is a look at the host, which sees certificates, too."""
+    policies = {"tls.example": policy_of("ee", "other"), "tls-signed.example": policy_of("ee", "key")}
+    gateway = make_gateway(Settings({"guarantee": {"at_rcpt": "probe"}}, policies=policies))
+    smtp = gateway.login(user := gateway.add_user(guarantee="on", domain="site.example"))
+    try:
+        smtp.mail(user.address)
+        code, text = smtp.rcpt("finger@tls.example")
+        assert code == 550 and text.decode().startswith("5.7.5 "), text
+        assert re.search(none_of_them("ee"), text.decode().removeprefix("5.7.5 ")), text
+        assert smtp.rcpt("finger@tls-signed.example")[0] == 250
+    finally:
+        smtp.close()

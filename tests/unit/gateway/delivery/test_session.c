@@ -1435,6 +1435,8 @@ static void evidence_of_both_ehlos_and_of_tls_is_kept(void **state)
     struct script script = {.has_tlsa = true};
     struct fake f;
     set_up(&f, &script);
+    strcpy(f.tls_facts.key_digest, "01ab");
+    strcpy(f.tls_facts.certificate_digest, "02cd");
     play_all(&f, steps, COUNT_OF(steps));
     struct guarantee_host facts = delivery_session_facts(f.session);
     assert_string_equal(facts.keywords, "PIPELINING DSN STARTTLS");
@@ -1442,6 +1444,8 @@ static void evidence_of_both_ehlos_and_of_tls_is_kept(void **state)
     assert_string_equal(facts.protocol, "TLSv1.3");
     assert_string_equal(facts.cipher, "TLS_AES_256_GCM_SHA384");
     assert_string_equal(facts.certificate_error, "no TLSA record matches");
+    assert_string_equal(facts.key_digest, "01ab");
+    assert_string_equal(facts.certificate_digest, "02cd");
     assert_int_equal(facts.at, NOW);
     tear_down(&f);
 }
