@@ -154,13 +154,18 @@ bool known_policy_is_in_doubt(const struct known_policy *k, const struct guarant
 {
     bool has_wrong_certificate = h->sts == GUARANTEE_STS_COVERS &&
                                  h->tls == GUARANTEE_TLS_ESTABLISHED && !h->is_pkix_for_host;
-    return k->status == STS_POLICY && !k->is_new && h->tlsa != GUARANTEE_TLSA_USABLE &&
-           (h->sts == GUARANTEE_STS_EXCLUDES || has_wrong_certificate);
+    bool has_dane = h->tlsa == GUARANTEE_TLSA_USABLE;
+    bool is_left_out = h->sts == GUARANTEE_STS_EXCLUDES && (!has_dane || !h->is_name_secure);
+    return k->status == STS_POLICY && !k->is_new &&
+           (is_left_out || (has_wrong_certificate && !has_dane));
 }
 
 void known_policy_set(struct known_policy *k, const struct sts_answer *answer)
 {
-    *k = (struct known_policy){.status = answer->status, .failure = answer->failure};
+    *k = (struct known_policy){.status = answer->status,
+                               .failure = answer->failure,
+                               .is_new = answer->is_new,
+                               .changes = answer->changes};
     snprintf(k->detail, sizeof k->detail, "%s", answer->detail ? answer->detail : "");
     if (answer->status == STS_POLICY)
         sts_policy_copy(&k->policy, answer->policy);

@@ -189,7 +189,7 @@ static void finish(struct probe *p)
 static void end_at(struct probe *p, enum guarantee_destination found, const char *detail)
 {
     p->found = found;
-    snprintf(p->detail, sizeof p->detail, "%s", detail);
+    snprintf(p->detail, sizeof p->detail, "%.*s", (int)sizeof p->detail - 1, detail);
     finish(p);
 }
 
@@ -541,6 +541,8 @@ static void begin(void *argument)
         probe_free(p);
         return;
     }
+    /* Not before: a loop turn that took long would end it before it has begun. */
+    loop_timer_start(p->deadline, p->o.deadline_ms);
     switch (target->kind) {
     case NEXT_HOP_LITERAL:
     case NEXT_HOP_UNIX:
@@ -596,7 +598,6 @@ struct probe *probe_new(const struct probe_options *o)
         probe_free(p);
         return NULL;
     }
-    loop_timer_start(p->deadline, o->deadline_ms);
     loop_post(o->loop, begin, p);
     return p;
 }

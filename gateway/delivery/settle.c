@@ -11,8 +11,16 @@
 
 enum { EVIDENCE_MAX = 8 * 1024 };
 
-static const struct guarantee_host *last_seen(const struct addressee *t)
+/* The host that the outcome is about, as it was seen last; the last of all where it names none that
+ * was seen. */
+static const struct guarantee_host *seen_by(const struct addressee *t, const struct outcome *o)
 {
+    for (size_t i = t->seen_count; i > 0; i--) {
+        const struct guarantee_host *h = &t->seen[i - 1];
+        if (strcmp(h->name, o->mx) == 0 && strcmp(h->address, o->address) == 0 &&
+            h->port == o->port)
+            return h;
+    }
     return t->seen_count > 0 ? &t->seen[t->seen_count - 1] : NULL;
 }
 
@@ -50,7 +58,7 @@ static void log_disposition(struct attempt *a, const struct addressee *t,
     char delay[32];
     char next[DATE_SIZE] = "";
     char reply[OUTCOME_TEXT_SIZE + 16];
-    const struct guarantee_host *h = last_seen(t);
+    const struct guarantee_host *h = seen_by(t, &result->outcome);
     bool has_tls = h && h->tls == GUARANTEE_TLS_ESTABLISHED;
     int64_t delay_ms = result->attempted_at_ms - a->o.message.arrived_at_ms;
     snprintf(delay, sizeof delay, "%lld.%03lld", (long long)(delay_ms / 1000),
@@ -164,7 +172,7 @@ void attempt_settle(struct attempt *a, struct addressee *t)
 {
     struct guarantee_attempt facts;
     struct guarantee_conclusion conclusion = attempt_conclude(a, t, &facts);
-    const struct guarantee_host *h = last_seen(t);
+    const struct guarantee_host *h = seen_by(t, &conclusion.outcome);
     struct disposition_case c = {
         .settings = a->o.settings,
         .message = &a->o.message,

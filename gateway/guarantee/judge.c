@@ -267,12 +267,12 @@ static void check_acceptable(const struct guarantee_requirement *r, const struct
           !has_fingerprint(r->policy_fingerprints, h)) ||
          (r->route == GUARANTEE_POLICY_FINGERPRINT && !has_fingerprint(r->route_fingerprints, h))))
         panic("guarantee_judge: acceptable without a fingerprint that is named");
-    if (h->is_local_route || h->tlsa == GUARANTEE_TLSA_USABLE ||
-        (r->ignores_promises && !r->requiretls))
-        return;
-    if (h->sts == GUARANTEE_STS_EXCLUDES ||
-        (h->sts == GUARANTEE_STS_COVERS &&
-         (h->tls != GUARANTEE_TLS_ESTABLISHED || !h->is_pkix_for_host)))
+    bool has_dane = h->tlsa == GUARANTEE_TLSA_USABLE;
+    bool is_left_out = h->sts == GUARANTEE_STS_EXCLUDES && !(has_dane && h->is_name_secure);
+    bool is_unproved = h->sts == GUARANTEE_STS_COVERS && !has_dane &&
+                       (h->tls != GUARANTEE_TLS_ESTABLISHED || !h->is_pkix_for_host);
+    bool is_bound = !h->is_local_route && (!r->ignores_promises || r->requiretls);
+    if (is_bound && (is_left_out || is_unproved))
         panic("guarantee_judge: acceptable against the MTA-STS policy: sts %d tls %d", (int)h->sts,
               (int)h->tls);
 }

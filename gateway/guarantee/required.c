@@ -116,7 +116,9 @@ static bool is_tls_published(enum guarantee_tlsa tlsa)
 }
 
 /* DANE at a host wins over MTA-STS there; the look-up error of one is no reason to ask the other
- * instead, but that the host is then not used at all is seen to before. */
+ * instead, but that the host is then not used at all is seen to before. But behind an insecure MX
+ * look-up the host itself may be an attacker's, with a zone, a key and a TLSA record of his own:
+ * against him the domain's list of its hosts is all there is. */
 static bool is_bound_by_sts(const struct guarantee_host *h)
 {
     switch (h->sts) {
@@ -126,8 +128,9 @@ static bool is_bound_by_sts(const struct guarantee_host *h)
     case GUARANTEE_STS_OUR_FAULT:
         return false;
     case GUARANTEE_STS_COVERS:
-    case GUARANTEE_STS_EXCLUDES:
         return h->tlsa != GUARANTEE_TLSA_USABLE;
+    case GUARANTEE_STS_EXCLUDES:
+        return h->tlsa != GUARANTEE_TLSA_USABLE || !h->is_name_secure;
     }
     panic("is_bound_by_sts: %d", (int)h->sts);
 }

@@ -225,6 +225,38 @@ static void a_kept_connection_serves_the_very_same_way_there_only(void **state)
     destination_free(d);
 }
 
+/* An answer about a policy is kept while nothing changed; where it was new it is that no more. */
+static void a_kept_policy_ends_when_any_policy_changes(void **state)
+{
+    (void)state;
+    struct destination *d = destination_new("example.net:25");
+    struct sts_policy policy;
+    const char *why;
+    assert_true(sts_policy_parse(SLICE("version: STSv1\nmode: enforce\nmx: mx.example.net\n"
+                                       "max_age: 100\n"),
+                                 &policy, &why));
+    policy.expires_at = 200;
+    struct sts_answer answer = {
+        .status = STS_POLICY, .policy = &policy, .detail = "", .is_new = true, .changes = 7};
+    struct known_policy known;
+    known_policy_set(&known, &answer);
+    struct guarantee_host stranger = {.name = "mx.other.example", .sts = GUARANTEE_STS_EXCLUDES};
+    assert_false(known_policy_is_in_doubt(&known, &stranger)); /* there is nothing newer */
+    destination_keep_policy(d, &known, 100);
+    assert_null(destination_policy(d, 8, 101));
+    assert_null(destination_policy(d, 7, 160));
+    const struct known_policy *kept = destination_policy(d, 7, 101);
+    assert_non_null(kept);
+    assert_true(known_policy_is_in_doubt(kept, &stranger));
+    stranger.tlsa = GUARANTEE_TLSA_USABLE; /* behind an insecure MX look-up */
+    assert_true(known_policy_is_in_doubt(kept, &stranger));
+    stranger.is_name_secure = true;
+    assert_false(known_policy_is_in_doubt(kept, &stranger));
+    known_policy_clear(&known);
+    sts_policy_clear(&policy);
+    destination_free(d);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -234,6 +266,7 @@ int main(void)
         cmocka_unit_test(next_hops_are_read_or_refused),
         cmocka_unit_test(memory_of_hosts_ends_with_their_ttl),
         cmocka_unit_test(a_kept_connection_serves_the_very_same_way_there_only),
+        cmocka_unit_test(a_kept_policy_ends_when_any_policy_changes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -797,7 +797,8 @@ static void a_policy_that_lists_the_host_makes_its_name_authentic(void **state)
         {R_VERIFIED, USABLE, IN, T_UP, "dC", OK, NULL, NULL},
         {R_VERIFIED, USABLE, IN, T_UP, "dlC", NOT_AUTH, "5.7.5", W_CERT "host [" ADDRESS "] is named by its address alone"},
         {R_VERIFIED, USABLE, IN, T_UP, "hC", NOT_AUTH, "5.7.5", W_NO_MATCH},
-        {R_VERIFIED, USABLE, IN, T_UP, "dE", NOT_AUTH, "5.7.5", W_NO_DNSSEC "; the MTA-STS policy does not list it"},
+        {R_VERIFIED, USABLE, IN, T_UP, "dE", NOT_AUTH, "5.7.5", W_EXCLUDED},
+        {R_VERIFIED, USABLE, IN, T_UP, "sdE", OK, NULL, NULL},
         {R_VERIFIED, USABLE, IN, T_UP, "dT", NOT_AUTH, "5.7.5", W_NO_DNSSEC "; the MTA-STS policy is in testing mode"},
         {R_VERIFIED, NO_TLSA, IN, T_NONE, "hC", NOT_OFFERED, "5.7.4", W_NOT_OFFERED},
         {R_VERIFIED, NO_TLSA, IN, T_UP, "mhC", NO_RTLS, "5.7.30", "Verified TLS is required, but mail through smarthost"},
@@ -826,11 +827,28 @@ static void a_policy_that_lists_the_host_makes_its_name_authentic(void **state)
         {R_REQUIRETLS, NO_TLSA, IN, T_UP, "qC", NOT_AUTH, "5.7.5", W_STS_CERT},
         {R_REQUIRETLS, NO_TLSA, IN, T_UP, "hlqC", NOT_AUTH, "5.7.5", W_CERT},
         {R_REQUIRETLS, USABLE, IN, T_UP, "dqC", OK, NULL, NULL},
-        {R_REQUIRETLS, USABLE, IN, T_UP, "dqE", NOT_AUTH, "5.7.10", W_RTLS "the name of host " SHOWN " is not authentic"},
+        {R_REQUIRETLS, USABLE, IN, T_UP, "dqE", NOT_AUTH, "5.7.5", W_EXCLUDED},
         {R_REQUIRETLS, USABLE, IN, T_UP, "dq", NOT_AUTH, "5.7.10", W_RTLS "the name of host " SHOWN " is not authentic"},
         {R_VERIFIED_AND_REQUIRETLS, NO_TLSA, IN, T_UP, "hqC", OK, NULL, NULL},
         {R_VERIFIED_AND_REQUIRETLS, NO_TLSA, IN, T_UP, "mhqC", OK, NULL, NULL},
         {R_VERIFIED_AND_REQUIRETLS, NO_TLSA, IN, T_UP, "hC", NO_RTLS, "5.7.30", W_RTLS},
+    };
+    check(cases, COUNT_OF(cases));
+}
+
+/* Whoever forges an insecure MX answer has a signed zone, a key and a TLSA record of his own. */
+static void a_tlsa_match_does_not_make_good_that_a_forged_host_is_not_listed(void **state)
+{
+    (void)state;
+    static const struct judge_case cases[] = {
+        {R_OFF, USABLE, IN, T_UP, "dE", NOT_AUTH, "5.7.5", W_EXCLUDED},
+        {R_OFF, USABLE, UNTRIED, T_UNTRIED, "E", NOT_AUTH, "5.7.5", W_EXCLUDED},
+        {R_ENCRYPT, USABLE, IN, T_UP, "dE", NOT_AUTH, "5.7.5", W_EXCLUDED},
+        {R_ENCRYPT, USABLE, IN, T_UP, "dhE", NOT_AUTH, "5.7.5", W_EXCLUDED},
+        {R_ENCRYPT, USABLE, IN, T_UP, "sdE", OK, NULL, NULL},
+        {R_ENCRYPT, USABLE, IN, T_UP, "dC", OK, NULL, NULL},
+        {R_ENCRYPT, USABLE, IN, T_UP, "dT", OK, NULL, NULL},
+        {R_TLS_REQUIRED_NO, USABLE, IN, T_UP, "dE", OK, NULL, NULL},
     };
     check(cases, COUNT_OF(cases));
 }
@@ -1097,7 +1115,7 @@ static void what_is_claimed_as_verified_was_verified(void **state)
         {UNUSABLE, T_UP, "hC", GUARANTEE_VERIFIED_STS},
         {USABLE, T_UP, "sdhC", GUARANTEE_VERIFIED_DANE},
         {USABLE, T_UP, "dC", GUARANTEE_VERIFIED_DANE},
-        {USABLE, T_UP, "dE", GUARANTEE_VERIFIED_NO},
+        {USABLE, T_UP, "sdE", GUARANTEE_VERIFIED_DANE},
         {USABLE, T_UP, "dT", GUARANTEE_VERIFIED_NO},
         {NO_TLSA, T_UP, "hT", GUARANTEE_VERIFIED_NO},
         {NO_TLSA, T_UP, "hU", GUARANTEE_VERIFIED_NO},
@@ -1276,7 +1294,8 @@ static bool oracle_forbids(const struct guarantee_requirement *r, const struct g
         forbidden |= h->tlsa == GUARANTEE_TLSA_ERROR;
         forbidden |= h->tlsa == GUARANTEE_TLSA_USABLE && !dane;
         forbidden |= h->tlsa == GUARANTEE_TLSA_UNUSABLE && !up;
-        forbidden |= h->sts == GUARANTEE_STS_EXCLUDES && dane_free;
+        /* DANE goes before the policy where DNSSEC names the host, and not where a forger may. */
+        forbidden |= h->sts == GUARANTEE_STS_EXCLUDES && (dane_free || !h->is_name_secure);
         forbidden |= h->sts == GUARANTEE_STS_COVERS && dane_free && !fits_policy;
     }
     /* Nor is MTA-STS asked instead of a TLSA look-up that failed. */
@@ -1444,6 +1463,7 @@ int main(void)
         cmocka_unit_test(an_enforced_policy_binds_every_sender),
         cmocka_unit_test(dane_at_a_host_wins_over_the_policy_there),
         cmocka_unit_test(a_policy_that_lists_the_host_makes_its_name_authentic),
+        cmocka_unit_test(a_tlsa_match_does_not_make_good_that_a_forged_host_is_not_listed),
         cmocka_unit_test(a_policy_that_is_needed_and_could_not_be_learnt_may_pass),
         cmocka_unit_test(tls_required_no_and_force_lift_the_policy_of_the_domain_and_not_ours),
         cmocka_unit_test(remembered_tls_keeps_mail_out_of_clear_text),
