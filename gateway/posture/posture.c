@@ -89,20 +89,19 @@ static void tell_news(const struct posture *p, const struct breaker_news *news)
               FIELD(KEY_REASON, news->words));
 }
 
-static void feed(struct posture *p, const char *host, enum breaker_look look, int64_t now)
+static void feed(struct posture *p, const char *domain, const char *host, enum breaker_look look,
+                 int64_t now)
 {
-    char group[BREAKER_GROUP_SIZE];
     struct breaker_news news;
-    breaker_group(host, group);
     pthread_mutex_lock(&p->lock);
-    take_news(p, breaker_look(&p->breaker, group, look, now), &news);
+    take_news(p, breaker_look(&p->breaker, domain, host, look, now), &news);
     pthread_mutex_unlock(&p->lock);
     tell_news(p, &news);
 }
 
 void posture_learn_zone(struct posture *p, const char *domain, bool is_bogus, int64_t now)
 {
-    feed(p, domain, is_bogus ? BREAKER_BOGUS : BREAKER_SECURE, now);
+    feed(p, domain, domain, is_bogus ? BREAKER_BOGUS : BREAKER_SECURE, now);
 }
 
 bool posture_suspends_stops(const struct posture *p, int64_t now)
@@ -334,9 +333,9 @@ static void learn_trouble(struct posture *p, const char *domain, const struct gu
         tell_downgrade(p, domain, h, &known, verdict->outcome.text, now);
     bool is_lately = known.refusals == 0 || now - known.refusal_first_at < POSTURE_LOST_LATELY;
     if (is_known && is_lately)
-        feed(p, h->name, BREAKER_TLS_LOST, now);
+        feed(p, domain, h->name, BREAKER_TLS_LOST, now);
     else if (!is_encrypted)
-        feed(p, h->name, BREAKER_NO_TLS, now);
+        feed(p, domain, h->name, BREAKER_NO_TLS, now);
 }
 
 void posture_learn(struct posture *p, const char *domain, const struct guarantee_host *h,
@@ -364,7 +363,7 @@ void posture_learn(struct posture *p, const char *domain, const struct guarantee
         .sts = (uint8_t)h->sts,
     };
     if (has_tls)
-        feed(p, h->name, BREAKER_TLS, now);
+        feed(p, domain, h->name, BREAKER_TLS, now);
     else
         learn_trouble(p, domain, h, &verdict, now); /* before the record knows of it */
     write_look(p, &look);

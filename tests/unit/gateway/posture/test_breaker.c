@@ -24,11 +24,13 @@ static void hear(const struct breaker_fuse *f)
                  f->is_open ? "open" : "closed", (int)now);
 }
 
-static void look(const char *host, enum breaker_look what)
+/* "mx.host.example", which is the domain, too, or "mx.host.example/domain.example". */
+static void look(const char *text, enum breaker_look what)
 {
-    char group[BREAKER_GROUP_SIZE];
-    breaker_group(host, group);
-    hear(breaker_look(&b, group, what, now));
+    char host[64];
+    const char *slash = strchr(text, '/');
+    snprintf(host, sizeof host, "%.*s", slash ? (int)(slash - text) : (int)strlen(text), text);
+    hear(breaker_look(&b, slash ? slash + 1 : host, host, what, now));
 }
 
 static enum breaker_look look_of(char sign)
@@ -48,20 +50,22 @@ static enum breaker_look look_of(char sign)
     panic("no such look: %c", sign);
 }
 
-/* "-1..5": destinations 1 to 5; "-mx3.evil.example": that host. */
+/* "-1..5": destinations 1 to 5; "-1..5/one.example": with these hosts of their own for one domain;
+ * "-mx3.evil.example": that host. */
 static void step(const char *word)
 {
-    char host[64];
+    char host[96];
     char *end;
     enum breaker_look what = look_of(word[0]);
     long from = strtol(word + 1, &end, 10);
-    if (end == word + 1) {
+    if (end == word + 1 || (*end == '.' && end[1] != '.')) {
         look(word + 1, what);
         return;
     }
     long to = strncmp(end, "..", 2) == 0 ? strtol(end + 2, NULL, 10) : from;
     for (long i = from; i <= to; i++) {
-        snprintf(host, sizeof host, "mx.site%ld.example", i);
+        snprintf(host, sizeof host, "mx.site%ld.example%s", i,
+                 strchr(word, '/') ? strchr(word, '/') : "");
         look(host, what);
     }
 }
@@ -222,6 +226,117 @@ static void it_is_open_while_one_fuse_is(void **state)
     assert_int_equal(breaker_open_until(&b), 0);
 }
 
+static void a_vote_takes_a_new_domain_and_a_new_host(void **state)
+{
+    (void)state;
+    static const struct script scripts[] = {
+        {"one domain with ten hosts of ten operators", "t10 o1..10/evil.example", ""},
+        {"and one more stranger", "t10 o1..10/evil.example o11", ""},
+        {"one domain that lost its hosts", "t10 -1..40/evil.example", ""},
+        {"hosts below the domain of another", "t10 -1..40/a.evil.example -41..80/b.evil.example",
+         ""},
+        {"a busy site, where it had been well",
+         "t0 +101..200 t100 +201..250 t400 -1..40/evil.example", ""},
+        {"one host for many domains",
+         "t10 omx.evil.example/a.example omx.evil.example/b.example omx.evil.example/c.example "
+         "omx.evil.example/d.example omx.evil.example/e.example omx.evil.example/f.example "
+         "omx.evil.example/g.example omx.evil.example/h.example omx.evil.example/i.example "
+         "omx.evil.example/j.example",
+         ""},
+        {"many hosts and many domains, but all by way of one of each",
+         "t10 -1..9/evil.example -mx.evil.example/a.example -mx.evil.example/b.example "
+         "-mx.evil.example/c.example -mx.evil.example/d.example -mx.evil.example/e.example",
+         ""},
+        {"each domain at a host of its own", "t10 o1/one.example o2/two.example o3..10", "open@10"},
+        {"one domain that is well has one vote, too", "t10 +11..30/well.example -1..5", "open@10"},
+        {"nor does it tell of recovery with many hosts", "t10 -1..5 t60 +11..30/well.example",
+         "open@10"},
+        {"literals",
+         "t10 o192.0.2.1 o192.0.2.2 o192.0.2.3 o192.0.2.4 o192.0.2.5 o192.0.2.6 "
+         "o192.0.2.7 o192.0.2.8 o192.0.2.9 o192.0.2.10 o192.0.2.11",
+         ""},
+        {"domains at addresses",
+         "t10 -192.0.2.1/a.example -192.0.2.2/b.example "
+         "-192.0.2.3/c.example -192.0.2.4/d.example -192.0.2.5/e.example",
+         ""},
+        {"a literal with TLS says as little", "t10 +[192.0.2.1] o1..10", "open@10"},
+    };
+    play_all(scripts, COUNT_OF(scripts));
+}
+
+static void nobody_can_hold_it_open(void **state)
+{
+    (void)state;
+    static const struct script scripts[] = {
+        {"hosts of which no TLS was known are no news",
+         "t10 -1..5 t1800 o6 t2400 o7 t3000 o8 t3600 o9 t3610", "open@10 closed@3610"},
+        {"nor do they outvote recovery", "t10 -1..5 t60 o11..30 t70 +1..3", "open@10 closed@70"},
+        {"new hosts of the same domain are no news",
+         "t10 -1..4 -5/evil.example t1800 -6/evil.example t3000 -7/evil.example t3610",
+         "open@10 closed@3610"},
+        {"nor do they outvote recovery, either",
+         "t10 -1..4 -5/evil.example t60 -6..30/evil.example "
+         "t70 +1..3",
+         "open@10 closed@70"},
+    };
+    play_all(scripts, COUNT_OF(scripts));
+}
+
+/* New losses every half an hour. */
+static void lose_on(int64_t from, int64_t to)
+{
+    static int fresh = 1000;
+    char script[48];
+    for (int64_t t = from; t < to; t += 1800) {
+        snprintf(script, sizeof script, "t%d -%d..%d", (int)t, fresh, fresh + 5);
+        play(script);
+        fresh += 6;
+    }
+}
+
+static void it_is_open_for_four_hours_of_a_day_at_most(void **state)
+{
+    (void)state;
+    const char *limit = "stops go on, as they were suspended for 4 hours of a day; ";
+    breaker_init(&b);
+    heard[0] = '\0';
+    lose_on(1000, 80000);
+    assert_string_equal(heard, "open@1000 closed@15400");
+    assert_int_equal(strncmp(b.tls.words, limit, strlen(limit)), 0);
+    lose_on(80000, 150000); /* the next day */
+    assert_string_equal(heard, "open@1000 closed@15400 open@89000 closed@103400");
+}
+
+static void the_hours_of_a_day_add_up_and_both_fuses_share_them(void **state)
+{
+    (void)state;
+    breaker_init(&b);
+    heard[0] = '\0';
+    play("t0 b1..5 t1800 b6 t3600 b7 t5400 b8 t7200 b9 t7300 s11..15"); /* two hours */
+    assert_string_equal(heard, "open@0 closed@7300");
+    play("t10000 -1..5 t12000 -6 t14000 -7 t16000 -8 b21..25 t16500");
+    assert_int_equal(breaker_open_until(&b), 17100);
+    play("t17100 t17100");
+    assert_string_equal(heard,
+                        "open@0 closed@7300 open@10000 open@16000 closed@17100 closed@17100");
+    play("t17200 -31..45 b31..45 t86399 -51..65 b51..65");
+    assert_false(breaker_is_open(&b));
+    play("t89100 -71..75");
+    assert_true(breaker_is_open(&b));
+    assert_int_equal(breaker_open_until(&b), 92700);
+}
+
+static void a_clock_set_back_does_not_keep_it_closed(void **state)
+{
+    (void)state;
+    breaker_init(&b);
+    heard[0] = '\0';
+    lose_on(1000000, 1020000);
+    assert_false(breaker_is_open(&b));
+    play("t100 -1..5");
+    assert_true(breaker_is_open(&b));
+}
+
 static void the_words_have_the_counts_and_some_names(void **state)
 {
     (void)state;
@@ -251,21 +366,25 @@ static void the_words_have_the_counts_and_some_names(void **state)
                         "(site1.example, site2.example, site3.example, ...)");
 }
 
-static void a_group_is_the_last_two_labels_or_an_address(void **state)
+static void a_group_is_the_last_two_labels_of_a_name(void **state)
 {
     (void)state;
     static const struct {
         const char *host;
         const char *want;
     } cases[] = {
-        {"mx.example.org", "example.org"}, {"a.b.c.example.org", "example.org"},
-        {"example.org", "example.org"},    {"localhost", "localhost"},
-        {"192.0.2.1", "192.0.2.1"},        {"[192.0.2.1]", "[192.0.2.1]"},
-        {"2001:db8::1", "2001:db8::1"},    {"", ""},
+        {"mx.example.org", "example.org"},
+        {"a.b.c.example.org", "example.org"},
+        {"example.org", "example.org"},
+        {"localhost", "localhost"},
+        {"192.0.2.1", ""},
+        {"[192.0.2.1]", ""},
+        {"2001:db8::1", ""},
+        {"", ""},
     };
     char group[BREAKER_GROUP_SIZE];
     for (size_t i = 0; i < COUNT_OF(cases); i++) {
-        breaker_group(cases[i].host, group);
+        assert_int_equal(breaker_group(cases[i].host, group), cases[i].want[0] != '\0');
         assert_string_equal(group, cases[i].want);
     }
 }
@@ -275,14 +394,14 @@ static void memory_is_bounded_and_keeps_the_latest(void **state)
     (void)state;
     breaker_init(&b);
     heard[0] = '\0';
-    for (int i = 0; i < 4 * BREAKER_FUSE_GROUPS; i++) {
+    for (int i = 0; i < 4 * BREAKER_FUSE_SIGHTS; i++) {
         char word[32];
         now = i;
         snprintf(word, sizeof word, "+%d", i);
         step(word);
     }
-    assert_int_equal(b.tls.count, BREAKER_FUSE_GROUPS);
-    now = 4 * BREAKER_FUSE_GROUPS + BREAKER_WINDOW - 3;
+    assert_int_equal(b.tls.count, BREAKER_FUSE_SIGHTS);
+    now = 4 * BREAKER_FUSE_SIGHTS + BREAKER_WINDOW - 3;
     play("-5001..5005");
     assert_string_equal(heard, "open@1621");
     assert_int_equal(b.tls.looked, 5);
@@ -304,8 +423,13 @@ int main(void)
         cmocka_unit_test(it_closes_by_itself),
         cmocka_unit_test(flapping_needs_as_much_every_time),
         cmocka_unit_test(it_is_open_while_one_fuse_is),
+        cmocka_unit_test(a_vote_takes_a_new_domain_and_a_new_host),
+        cmocka_unit_test(nobody_can_hold_it_open),
+        cmocka_unit_test(it_is_open_for_four_hours_of_a_day_at_most),
+        cmocka_unit_test(the_hours_of_a_day_add_up_and_both_fuses_share_them),
+        cmocka_unit_test(a_clock_set_back_does_not_keep_it_closed),
         cmocka_unit_test(the_words_have_the_counts_and_some_names),
-        cmocka_unit_test(a_group_is_the_last_two_labels_or_an_address),
+        cmocka_unit_test(a_group_is_the_last_two_labels_of_a_name),
         cmocka_unit_test(memory_is_bounded_and_keeps_the_latest),
         cmocka_unit_test(a_clock_set_back_does_not_keep_it_open),
     };

@@ -74,12 +74,23 @@ static struct guarantee_host host_with(enum guarantee_tls tls)
     };
 }
 
-static void learn_at(const char *name, enum guarantee_tls tls, int64_t now)
+static void learn_of(const char *domain, const char *name, enum guarantee_tls tls, int64_t now)
 {
     struct guarantee_host h = host_with(tls);
     h.name = name;
-    posture_learn(posture, "a.example", &h, "x25519", "ab12", now);
+    posture_learn(posture, domain, &h, "x25519", "ab12", now);
     desk_flush(&desk);
+}
+
+static void learn_at(const char *name, enum guarantee_tls tls, int64_t now)
+{
+    learn_of("a.example", name, tls, now);
+}
+
+/* "mx.DOMAIN" */
+static void learn_site(const char *name, enum guarantee_tls tls, int64_t now)
+{
+    learn_of(name + 3, name, tls, now);
 }
 
 static void learn(enum guarantee_tls tls, int64_t now)
@@ -292,7 +303,9 @@ static void make_sites_known(char names[][48], size_t count)
 {
     for (size_t i = 0; i < count; i++) {
         snprintf(names[i], 48, "mx.site%zu.example", i);
-        make_known(names[i]);
+        learn_site(names[i], GUARANTEE_TLS_ESTABLISHED, START - POSTURE_REMEMBERED_SPREAD);
+        learn_site(names[i], GUARANTEE_TLS_ESTABLISHED, START - HOUR);
+        learn_site(names[i], GUARANTEE_TLS_ESTABLISHED, START);
     }
 }
 
@@ -303,9 +316,9 @@ static void many_that_lose_tls_open_the_breaker_and_it_closes_again(void **state
     struct posture_status s;
     make_sites_known(names, 5);
     for (size_t i = 0; i < 4; i++)
-        learn_at(names[i], GUARANTEE_TLS_NOT_OFFERED, START + DAY);
+        learn_site(names[i], GUARANTEE_TLS_NOT_OFFERED, START + DAY);
     assert_false(posture_suspends_stops(posture, START + DAY));
-    learn_at(names[4], GUARANTEE_TLS_CUT, START + DAY);
+    learn_site(names[4], GUARANTEE_TLS_CUT, START + DAY);
     assert_true(posture_suspends_stops(posture, START + DAY));
     assert_int_equal(count_events("error breaker state=open count=5 reason=5 of 5 unrelated "
                                   "destinations lost TLS within 10 minutes (site0.example"),
@@ -315,7 +328,7 @@ static void many_that_lose_tls_open_the_breaker_and_it_closes_again(void **state
     assert_int_equal(s.breaker_opened_at, START + DAY);
     assert_int_equal(strncmp(s.breaker, "open: 5 of 5", 12), 0);
     for (size_t i = 0; i < 3; i++)
-        learn_at(names[i], GUARANTEE_TLS_ESTABLISHED, START + DAY + 120);
+        learn_site(names[i], GUARANTEE_TLS_ESTABLISHED, START + DAY + 120);
     assert_false(posture_suspends_stops(posture, START + DAY + 120));
     assert_int_equal(count_events("warning breaker state=closed reason=3 of 3 destinations"), 1);
     posture_status(posture, START + DAY + 120, &s);
@@ -439,7 +452,7 @@ static void the_breaker_closes_in_time_though_nothing_is_looked_at(void **state)
     char names[5][48];
     make_sites_known(names, 5);
     for (size_t i = 0; i < 5; i++)
-        learn_at(names[i], GUARANTEE_TLS_NOT_OFFERED, START + DAY);
+        learn_site(names[i], GUARANTEE_TLS_NOT_OFFERED, START + DAY);
     assert_true(posture_suspends_stops(posture, START + DAY + BREAKER_QUIET - 1));
     assert_false(posture_suspends_stops(posture, START + DAY + BREAKER_QUIET));
     posture_tick(posture, START + DAY + BREAKER_QUIET - 1);
@@ -450,7 +463,7 @@ static void the_breaker_closes_in_time_though_nothing_is_looked_at(void **state)
     for (size_t i = 0; i < 10; i++) {
         char name[48];
         snprintf(name, sizeof name, "mx.new%zu.example", i);
-        learn_at(name, GUARANTEE_TLS_NOT_OFFERED, START + 2 * DAY);
+        learn_site(name, GUARANTEE_TLS_NOT_OFFERED, START + 2 * DAY);
     }
     assert_int_equal(count_events("error breaker"), 3);
     struct posture_status s;
@@ -465,9 +478,9 @@ static void hosts_without_tls_for_days_have_not_lost_it_now(void **state)
     char names[5][48];
     make_sites_known(names, 5);
     for (size_t i = 0; i < 5; i++) /* one after the other, an hour apart */
-        learn_at(names[i], GUARANTEE_TLS_NOT_OFFERED, START + DAY + (int64_t)i * HOUR);
+        learn_site(names[i], GUARANTEE_TLS_NOT_OFFERED, START + DAY + (int64_t)i * HOUR);
     for (size_t i = 0; i < 5; i++)
-        learn_at(names[i], GUARANTEE_TLS_NOT_OFFERED, START + 3 * DAY);
+        learn_site(names[i], GUARANTEE_TLS_NOT_OFFERED, START + 3 * DAY);
     assert_int_equal(count_events("breaker"), 0);
 }
 
@@ -478,10 +491,38 @@ static void where_no_destination_shows_tls_the_breaker_opens(void **state)
     for (int i = 0; i < 10; i++) {
         assert_false(posture_suspends_stops(posture, START));
         snprintf(name, sizeof name, "mx.new%d.example", i);
-        learn_at(name, GUARANTEE_TLS_NOT_OFFERED, START);
+        learn_site(name, GUARANTEE_TLS_NOT_OFFERED, START);
     }
     assert_true(posture_suspends_stops(posture, START));
     assert_int_equal(count_events("none of 10 unrelated destinations showed TLS"), 1);
+}
+
+static void one_domain_does_not_open_the_breaker_nor_do_literals(void **state)
+{
+    (void)state;
+    char name[48];
+    for (int i = 0; i < 12; i++) {
+        snprintf(name, sizeof name, "mx.new%d.example", i);
+        learn_of("evil.example", name, GUARANTEE_TLS_NOT_OFFERED, START);
+        snprintf(name, sizeof name, "[192.0.2.%d]", i);
+        learn_of(name, name, GUARANTEE_TLS_NOT_OFFERED, START);
+    }
+    assert_false(posture_suspends_stops(posture, START));
+    assert_int_equal(count_events("breaker"), 0);
+}
+
+static void after_four_hours_stops_go_on_and_the_operator_is_told(void **state)
+{
+    (void)state;
+    char zone[48];
+    for (int64_t at = 0; at < 10 * HOUR; at += BREAKER_QUIET / 2)
+        for (int i = 0; i < 5; i++) {
+            snprintf(zone, sizeof zone, "zone%d-%d.example", (int)at, i);
+            posture_learn_zone(posture, zone, true, START + at);
+        }
+    assert_int_equal(count_events("error breaker state=open"), 1);
+    assert_int_equal(count_events("warning breaker state=closed reason=stops go on, as"), 1);
+    assert_false(posture_suspends_stops(posture, START + 10 * HOUR));
 }
 
 static void a_host_that_asks_for_patience_has_lost_nothing(void **state)
@@ -490,7 +531,7 @@ static void a_host_that_asks_for_patience_has_lost_nothing(void **state)
     char names[5][48];
     make_sites_known(names, 5);
     for (size_t i = 0; i < 5; i++)
-        learn_at(names[i], GUARANTEE_TLS_TRY_LATER, START + DAY);
+        learn_site(names[i], GUARANTEE_TLS_TRY_LATER, START + DAY);
     assert_false(posture_suspends_stops(posture, START + DAY));
 }
 
@@ -504,14 +545,14 @@ static void certificates_that_do_not_match_are_a_loss_only_where_tls_was_known(v
         char name[48];
         snprintf(name, sizeof name, "mx.new%d.example", i);
         h.name = name;
-        posture_learn(posture, "a.example", &h, NULL, NULL, START - 2 * HOUR);
+        posture_learn(posture, name + 3, &h, NULL, NULL, START - 2 * HOUR);
     }
     desk_flush(&desk);
     assert_int_equal(count_events("breaker"), 0);
     make_sites_known(names, 5);
     for (size_t i = 0; i < 5; i++) {
         h.name = names[i];
-        posture_learn(posture, "a.example", &h, NULL, NULL, START + DAY);
+        posture_learn(posture, names[i] + 3, &h, NULL, NULL, START + DAY);
     }
     assert_int_equal(count_events("error breaker"), 1);
 }
@@ -549,6 +590,8 @@ int main(void)
         CLAIM(the_breaker_closes_in_time_though_nothing_is_looked_at),
         CLAIM(hosts_without_tls_for_days_have_not_lost_it_now),
         CLAIM(where_no_destination_shows_tls_the_breaker_opens),
+        CLAIM(one_domain_does_not_open_the_breaker_nor_do_literals),
+        CLAIM(after_four_hours_stops_go_on_and_the_operator_is_told),
         CLAIM(a_host_that_asks_for_patience_has_lost_nothing),
         CLAIM(certificates_that_do_not_match_are_a_loss_only_where_tls_was_known),
         CLAIM(bogus_zones_open_the_breaker_and_secure_ones_close_it),
