@@ -66,7 +66,7 @@ static void drop(struct cache *c, struct cached_domain *d)
 
 static bool is_busy(const struct cached_domain *d)
 {
-    return d->fetch || d->has_turn_entry || !TAILQ_EMPTY(&d->questions);
+    return d->fetch || !TAILQ_EMPTY(&d->questions);
 }
 
 static void make_room(struct cache *c)
@@ -157,7 +157,7 @@ void cache_forget(struct cache *c, const char *name)
         return;
     set_policy(c, d, NULL);
     d->negative_until = d->retry_at = d->refetched_at = 0;
-    d->failures = 0;
+    d->failures = d->unknowns = 0;
     d->is_blind = false;
 }
 

@@ -26,7 +26,6 @@ TAILQ_HEAD(sts_questions, sts_question);
 struct cached_domain {
     LIST_ENTRY(cached_domain) bucket;
     TAILQ_ENTRY(cached_domain) used;
-    TAILQ_ENTRY(cached_domain) turn; /* waits for its turn to be fetched */
     char name[DOMAIN_SIZE];
     struct kept_policy *kept; /* owned reference; NULL: none; may have expired */
     int64_t refresh_at;
@@ -37,6 +36,7 @@ struct cached_domain {
     int64_t retry_at;
     unsigned failures;
     /* No policy in force: what the last look said, until when it is believed. */
+    unsigned unknowns; /* on end */
     int64_t negative_until;
     enum fetch_result negative;
     enum sts_failure failure;
@@ -44,8 +44,8 @@ struct cached_domain {
     /* Under way. */
     void *owner; /* the struct sts that fetches; for its callback */
     struct fetch *fetch;
-    bool has_turn_entry;
-    bool is_insisting;
+    bool is_behind; /* nobody waited for it as it began */
+    bool is_late;   /* has waited long for its turn, and waits on */
     struct sts_questions questions;
 };
 TAILQ_HEAD(cached_domains, cached_domain);

@@ -23,6 +23,9 @@ struct fetch {
     char id[STS_ID_SIZE];
     bool is_insisting;
     struct dns_question *question;
+    struct net_address *addresses; /* of the policy host; owned */
+    size_t address_count;
+    struct turn turn;
     struct https_request *request;
     char detail[FETCH_DETAIL_SIZE];
 };
@@ -40,13 +43,17 @@ void fetch_cancel(struct fetch *f)
         f->settings->outside->cancel(f->settings->outside->context, f->question);
     if (f->request)
         https_cancel(f->request);
+    turn_end(&f->turn);
+    free(f->addresses);
     free(f);
 }
 
 static void end(struct fetch *f, struct fetch_answer *answer)
 {
     answer->detail = f->detail;
+    turn_end(&f->turn);
     f->done(f->context, answer);
+    free(f->addresses);
     free(f);
 }
 
@@ -129,30 +136,45 @@ static bool is_blocked(const struct fetch_settings *s, const struct net_address 
     return false;
 }
 
-static void ask_policy_host(struct fetch *f, const struct dns_host *host)
+static void ask_policy_host(void *context)
 {
+    struct fetch *f = context;
     char name[DOMAIN_SIZE];
-    struct net_address *allowed = xalloc(host->address_count * sizeof *allowed);
     struct https_call call = {
         .host = name,
         .port = f->settings->outside->port,
         .path = PATH,
-        .addresses = allowed,
+        .addresses = f->addresses,
+        .address_count = f->address_count,
         .ca_file = f->settings->ca_file,
         .answer_max = STS_TEXT_MAX,
         .timeout_ms = TIMEOUT_MS,
     };
+    snprintf(name, sizeof name, HOST_PREFIX "%.*s", DOMAIN_LEN_MAX, f->domain);
+    f->request = https_start(f->settings->home, &call, answered, f);
+}
+
+static void wait_long(void *context)
+{
+    struct fetch *f = context;
+    f->settings->late(f->context);
+}
+
+static void wait_for_turn(struct fetch *f, const struct dns_host *host)
+{
+    struct sts_operator whose;
+    f->addresses = xalloc(host->address_count * sizeof *f->addresses);
     for (size_t i = 0; i < host->address_count; i++) {
         if (!is_blocked(f->settings, &host->addresses[i]))
-            allowed[call.address_count++] = host->addresses[i];
+            f->addresses[f->address_count++] = host->addresses[i];
     }
-    snprintf(name, sizeof name, HOST_PREFIX "%.*s", DOMAIN_LEN_MAX, f->domain);
-    if (call.address_count > 0)
-        f->request = https_start(f->settings->home, &call, answered, f);
-    else
+    if (f->address_count == 0) {
         end_with(f, FETCH_NONE, STS_FAILURE_FETCH,
                  "every address of " HOST_PREFIX "%s is in a blocked network", f->domain);
-    free(allowed);
+        return;
+    }
+    operator_of(f->domain, f->addresses, f->address_count, &whose);
+    turn_take(f->settings->turns, &f->turn, &whose, ask_policy_host, wait_long, f);
 }
 
 static void host_found(void *asker, const struct dns_host *host)
@@ -161,7 +183,7 @@ static void host_found(void *asker, const struct dns_host *host)
     f->question = NULL;
     switch (host->status) {
     case DNS_DATA:
-        ask_policy_host(f, host);
+        wait_for_turn(f, host);
         break;
     case DNS_NODATA:
     case DNS_NXDOMAIN:

@@ -1,7 +1,7 @@
 /* fetch.h - one look at what a domain says of MTA-STS: TXT record, policy host, policy (RFC 8461
  * sections 3.1 to 3.3).
  *
- *   TXT --+--> HOST --> POLICY --> done
+ *   TXT --+--> HOST --> turn --> POLICY --> done
  *         +--> done                       no record, or its id is the one that is known
  *
  * Keeps nothing and decides nothing of what follows. Home loop only. */
@@ -11,6 +11,7 @@
 #include "gateway/dns/dns.h"
 #include "gateway/net/loop.h"
 #include "gateway/sts/policy.h"
+#include "gateway/sts/turns.h"
 
 #define FETCH_DETAIL_SIZE 300
 
@@ -27,12 +28,16 @@ struct sts_outside {
     int64_t (*now)(void *context); /* wall clock, seconds */
     uint32_t (*random)(void *context);
     void *context;
-    uint16_t port; /* of policy hosts */
+    uint16_t port;       /* of policy hosts */
+    int64_t patience_ms; /* of who waits for a turn; 0: the usual */
 };
 
 struct fetch_settings {
     struct loop *home; /* borrowed, as all of this */
     const struct sts_outside *outside;
+    struct turns *turns;
+    /* Called with a fetch's context while it waits long for its turn, and goes on waiting. */
+    void (*late)(void *context);
     const char *ca_file;
     const struct net_network *blocked; /* addresses that are not asked */
     size_t blocked_count;

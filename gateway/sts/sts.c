@@ -15,22 +15,25 @@
 #include "gateway/sts/https.h"
 #include "mail/date.h"
 
-#define LOOKS_MAX 32
-#define LOOKS_BEHIND_MAX 8 /* of those that nobody waits for */
+#define LOOKS_BEHIND_MAX 8 /* that nobody waits for */
+#define PATIENCE_MS 15000  /* of who waits until the policy host may be asked */
 /* Seconds. */
 #define CHECK_AFTER 3600 /* the id in the TXT record is looked at anew */
 #define REFETCH_AFTER 60
 #define REFRESH_SPAN 172800 /* refreshed after 40 to 60 % of this or of max_age: once a day */
 #define BELIEVE_DENIAL_MAX 3600
 #define BELIEVE_DENIAL_MIN 60
-#define BELIEVE_NONE 300 /* a record, but no policy behind it */
-#define BELIEVE_UNKNOWN 60
+#define BELIEVE_NONE 300       /* a record, but no policy behind it */
+#define BELIEVE_UNKNOWN_MIN 60 /* the first time on end, then ever longer */
+#define BELIEVE_UNKNOWN_MAX 3600
 #define RETRY_FIRST 300
 #define RETRY_MAX 21600
 #define SWEEP_MS 600000 /* between two looks for policies to refresh */
 #define SWEEP_FIRST_MS 1000
 #define SWEEP_MORE_MS 5000
 #define SWEEP_BATCH 64
+
+#define BLIND "the store could not be read for an MTA-STS policy"
 
 enum question_state { QUESTION_RUNNING, QUESTION_ANSWERED, QUESTION_CANCELLED };
 
@@ -66,8 +69,8 @@ struct sts {
     struct net_network *blocked; /* owned */
     struct fetch_settings settings;
     struct cache cache;
-    struct cached_domains turns; /* wait to be fetched */
-    unsigned looks;              /* under way */
+    struct turns *turns;   /* owned */
+    unsigned looks_behind; /* under way */
     struct loop_timer *sweep;
 };
 
@@ -174,6 +177,7 @@ static int64_t refresh_at(struct sts *s, const struct sts_policy *policy)
 static void note_success(struct cached_domain *d)
 {
     d->failures = 0;
+    d->unknowns = 0;
     d->retry_at = 0;
     d->negative_until = 0;
 }
@@ -197,21 +201,25 @@ static void take_policy(struct sts *s, struct cached_domain *d, struct sts_polic
     answer_all(d, STS_POLICY, d->kept, STS_FAILURE_NONE, "");
 }
 
+static int64_t doubled(int64_t first, unsigned times, int64_t max)
+{
+    int64_t wait = first << (times < 16 ? times : 16);
+    return wait < max ? wait : max;
+}
+
 /* The one in force stays (section 6); ask again later, ever more rarely. */
 static void keep_policy(struct sts *s, struct cached_domain *d, const struct fetch_answer *got)
 {
-    unsigned doublings = d->failures < 16 ? d->failures : 16;
-    int64_t wait = (int64_t)RETRY_FIRST << doublings;
-    d->failures++;
-    d->retry_at = now_of(s) + (wait < RETRY_MAX ? wait : RETRY_MAX);
+    d->retry_at = now_of(s) + doubled(RETRY_FIRST, d->failures++, RETRY_MAX);
     tell(s, d, EVENT_WARNING, "kept", got->detail[0] ? got->detail : "there is no TXT record");
     answer_all(d, STS_POLICY, d->kept, STS_FAILURE_NONE, "");
 }
 
-static int64_t believe_until(const struct fetch_answer *got, int64_t now)
+static int64_t believe_until(struct cached_domain *d, const struct fetch_answer *got, int64_t now)
 {
     if (got->result == FETCH_UNKNOWN)
-        return now + BELIEVE_UNKNOWN;
+        return now + doubled(BELIEVE_UNKNOWN_MIN, d->unknowns++, BELIEVE_UNKNOWN_MAX);
+    d->unknowns = 0;
     if (got->none_until == 0)
         return now + BELIEVE_NONE;
     int64_t ttl = got->none_until - now;
@@ -224,14 +232,13 @@ static void take_nothing(struct sts *s, struct cached_domain *d, const struct fe
 {
     int64_t now = now_of(s);
     if (d->is_blind) {
-        answer_all(d, STS_OUR_FAULT, NULL, STS_FAILURE_NONE,
-                   "the store could not be read for an MTA-STS policy");
+        answer_all(d, STS_OUR_FAULT, NULL, STS_FAILURE_NONE, BLIND);
         return;
     }
     if (got->result != FETCH_OUR_FAULT) {
         d->negative = got->result;
         d->failure = got->failure;
-        d->negative_until = believe_until(got, now);
+        d->negative_until = believe_until(d, got, now);
         snprintf(d->detail, sizeof d->detail, "%s", got->detail);
     }
     if (got->detail[0])
@@ -240,7 +247,6 @@ static void take_nothing(struct sts *s, struct cached_domain *d, const struct fe
     answer_all(d, status_of(got->result), NULL, got->failure, got->detail);
 }
 
-static void start_looks(struct sts *s);
 static void look(struct sts *s, struct cached_domain *d, bool is_insisting);
 
 static void fetched(void *context, struct fetch_answer *got)
@@ -248,8 +254,8 @@ static void fetched(void *context, struct fetch_answer *got)
     struct cached_domain *d = context;
     struct sts *s = d->owner;
     d->fetch = NULL;
-    d->is_insisting = false;
-    s->looks--;
+    d->is_late = false;
+    s->looks_behind -= d->is_behind;
     if (got->result == FETCH_POLICY) {
         take_policy(s, d, &got->policy);
     } else if (got->result == FETCH_SAME && !cached_is_in_force(d, now_of(s))) {
@@ -264,7 +270,21 @@ static void fetched(void *context, struct fetch_answer *got)
     } else {
         keep_policy(s, d, got);
     }
-    start_looks(s);
+}
+
+/* It goes on waiting for its turn; who asks shall not, for it may take long. */
+static void answer_who_waits(void *context)
+{
+    struct cached_domain *d = context;
+    struct sts *s = d->owner;
+    d->is_late = true;
+    if (cached_is_in_force(d, now_of(s)))
+        answer_all(d, STS_POLICY, d->kept, STS_FAILURE_NONE, "");
+    else if (d->is_blind)
+        answer_all(d, STS_OUR_FAULT, NULL, STS_FAILURE_NONE, BLIND);
+    else
+        answer_all(d, STS_UNKNOWN, NULL, STS_FAILURE_FETCH,
+                   "too many policy hosts do not answer: this one waits for its turn to be asked");
 }
 
 /* --- looks: which, and when --- */
@@ -274,32 +294,17 @@ static bool is_refresh_due(const struct cached_domain *d, int64_t now)
     return !cached_is_in_force(d, now) || now >= d->refresh_at;
 }
 
-static void start_looks(struct sts *s)
-{
-    struct cached_domain *d;
-    while (s->looks < LOOKS_MAX && (d = TAILQ_FIRST(&s->turns)) != NULL) {
-        int64_t now = now_of(s);
-        TAILQ_REMOVE(&s->turns, d, turn);
-        d->has_turn_entry = false;
-        d->owner = s;
-        s->looks++;
-        d->fetch = fetch_start(&s->settings, d->name,
-                               is_refresh_due(d, now) ? "" : d->kept->policy.id, fetched, d);
-        if (d->is_insisting)
-            fetch_insist(d->fetch);
-    }
-}
-
 static void look(struct sts *s, struct cached_domain *d, bool is_insisting)
 {
-    d->is_insisting |= is_insisting;
-    if (d->fetch && is_insisting)
+    if (!d->fetch) {
+        d->owner = s;
+        d->is_behind = TAILQ_EMPTY(&d->questions);
+        s->looks_behind += d->is_behind;
+        d->fetch = fetch_start(&s->settings, d->name,
+                               is_refresh_due(d, now_of(s)) ? "" : d->kept->policy.id, fetched, d);
+    }
+    if (is_insisting)
         fetch_insist(d->fetch);
-    if (d->fetch || d->has_turn_entry)
-        return;
-    d->has_turn_entry = true;
-    TAILQ_INSERT_TAIL(&s->turns, d, turn);
-    start_looks(s);
 }
 
 /* A policy is in force and answers; is it time to look whether it still is the domain's? */
@@ -307,7 +312,7 @@ static void look_behind(struct sts *s, struct cached_domain *d)
 {
     int64_t now = now_of(s);
     bool is_due = now >= d->refresh_at || now >= d->checked_at + CHECK_AFTER;
-    if (is_due && now >= d->retry_at && s->looks < LOOKS_BEHIND_MAX)
+    if (is_due && now >= d->retry_at && s->looks_behind < LOOKS_BEHIND_MAX)
         look(s, d, false);
 }
 
@@ -316,6 +321,8 @@ static void wait_for_look(struct sts *s, struct cached_domain *d, struct sts_que
 {
     TAILQ_INSERT_TAIL(&d->questions, q, entry);
     look(s, d, is_insisting);
+    if (d->is_late)
+        answer_who_waits(d);
 }
 
 static bool may_refetch(struct cached_domain *d, int64_t now)
@@ -362,8 +369,7 @@ static bool collect(void *context, const struct queue_policy *stored)
     if (sweep->now < stored->refresh_at || sweep->now >= stored->expires_at)
         return true;
     /* What memory knows is newer: a refresh whose commit is under way, a failure. */
-    if (d && (d->fetch || d->has_turn_entry || sweep->now < d->retry_at ||
-              (d->kept && sweep->now < d->refresh_at)))
+    if (d && (d->fetch || sweep->now < d->retry_at || (d->kept && sweep->now < d->refresh_at)))
         return true;
     memcpy(sweep->names[sweep->count++], stored->domain, DOMAIN_SIZE);
     return sweep->count < SWEEP_BATCH;
@@ -375,15 +381,15 @@ static void sweep_policies(void *context)
     struct sweep *sweep = xalloc(sizeof *sweep);
     sweep->sts = s;
     sweep->now = now_of(s);
-    if (s->looks < LOOKS_BEHIND_MAX)
+    if (s->looks_behind < LOOKS_BEHIND_MAX)
         queue_policies_walk(s->cache.queue, collect, sweep);
     size_t begun = 0;
-    for (; begun < sweep->count && s->looks < LOOKS_BEHIND_MAX; begun++) {
+    for (; begun < sweep->count && s->looks_behind < LOOKS_BEHIND_MAX; begun++) {
         struct cached_domain *d = cache_find(&s->cache, sweep->names[begun], sweep->now);
         if (cached_is_in_force(d, sweep->now))
             look_behind(s, d);
     }
-    bool has_more = s->looks >= LOOKS_BEHIND_MAX;
+    bool has_more = s->looks_behind >= LOOKS_BEHIND_MAX;
     loop_timer_start(s->sweep, has_more ? SWEEP_MORE_MS : SWEEP_MS);
     free(sweep);
 }
@@ -529,13 +535,15 @@ struct sts *sts_new(struct loop *home, const struct sts_options *o)
     s->blocked = xalloc((o->blocked_count + 1) * sizeof *s->blocked);
     if (o->blocked_count > 0)
         memcpy(s->blocked, o->blocked, o->blocked_count * sizeof *s->blocked);
+    s->turns = turns_new(home, s->outside.patience_ms > 0 ? s->outside.patience_ms : PATIENCE_MS);
     s->settings = (struct fetch_settings){.home = home,
                                           .outside = &s->outside,
+                                          .turns = s->turns,
+                                          .late = answer_who_waits,
                                           .ca_file = s->ca_file,
                                           .blocked = s->blocked,
                                           .blocked_count = o->blocked_count};
     cache_init(&s->cache, o->queue);
-    TAILQ_INIT(&s->turns);
     s->sweep = loop_timer_new(home, sweep_policies, s);
     loop_timer_start(s->sweep, SWEEP_FIRST_MS);
     return s;
@@ -548,12 +556,14 @@ void sts_free(struct sts *s)
         return;
     s->is_ended = true;
     loop_timer_free(s->sweep);
+    turns_stop(s->turns);
     TAILQ_FOREACH(d, &s->cache.used, used)
     {
         fetch_cancel(d->fetch);
         answer_all(d, STS_OUR_FAULT, NULL, STS_FAILURE_NONE, "MTA-STS was stopped");
     }
     cache_clear(&s->cache);
+    turns_free(s->turns);
     free(s->ca_file);
     free(s->blocked);
     sts_unref(s);

@@ -4,7 +4,9 @@
  * its home loop, asked from any loop's thread; answers come on the asker's loop. A policy is kept
  * for its max_age whatever TXT record and policy host say meanwhile; only a newly fetched valid one
  * takes its place. About once a day it is fetched anew, also where nobody asks, so that it does not
- * run out. One look at a domain at a time, whoever asks meanwhile joins it; at most 32 at once. */
+ * run out. One look at a domain at a time, whoever asks meanwhile joins it. Policy hosts are asked
+ * 256 at once, of which eight of one operator; who waits long for that is told STS_UNKNOWN
+ * meanwhile. */
 #ifndef GATEWAY_STS_STS_H
 #define GATEWAY_STS_STS_H
 

@@ -6,11 +6,14 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <arpa/inet.h>
 #include <errno.h>
+#include <netinet/in.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -53,6 +56,7 @@ struct world {
     enum dns_status host_status;
     const char *address;
     bool is_holding; /* nothing is answered */
+    bool is_spread;  /* the policy host of dN has the address 127.1.0.N */
     unsigned txt_asked;
     unsigned host_asked;
     unsigned live; /* questions neither answered nor cancelled */
@@ -65,6 +69,7 @@ struct asked {
     void (*txt)(void *asker, const struct dns_txt *txt);
     void (*host)(void *asker, const struct dns_host *host);
     void *asker;
+    char name[DOMAIN_SIZE];
     bool is_cancelled;
     bool is_held;
 };
@@ -92,7 +97,13 @@ static void answer_dns(void *argument)
     } else {
         struct net_address address;
         struct dns_host host = {.status = w->host_status, .addresses = &address};
-        assert_true(net_address_parse(slice_of(w->address), &address));
+        unsigned number = 0;
+        char spread[32];
+        const char *digits = a->name + strlen("mta-sts.d");
+        if (w->is_spread && strncmp(a->name, "mta-sts.d", 9) == 0)
+            number = (unsigned)strtoul(digits, NULL, 10);
+        snprintf(spread, sizeof spread, "127.1.0.%u", number);
+        assert_true(net_address_parse(slice_of(number > 0 ? spread : w->address), &address));
         host.address_count = w->host_status == DNS_DATA ? 1 : 0;
         snprintf(host.detail, sizeof host.detail, "the host did not work");
         pthread_mutex_unlock(&lock);
@@ -128,7 +139,9 @@ static struct dns_question *find_host(void *context, const char *host,
 {
     struct world *w = context;
     assert_int_equal(strncmp(host, "mta-sts.", 8), 0);
-    return ask(w, (struct asked){.host = found, .asker = asker});
+    struct asked asked = {.host = found, .asker = asker};
+    snprintf(asked.name, sizeof asked.name, "%s", host);
+    return ask(w, asked);
 }
 
 static void cancel(void *context, struct dns_question *question)
@@ -283,11 +296,10 @@ static bool is_idle(const void *of)
     return w->live == 0;
 }
 
-/* As many looks as there are together. */
-static bool is_full(const void *of)
+static bool has_asked_all(const void *of)
 {
     const struct world *w = of;
-    return w->live == 32;
+    return w->live == 60;
 }
 
 struct restart {
@@ -798,19 +810,181 @@ static void freeing_tells_those_who_wait_that_it_is_our_fault(void **state)
     struct got g[60] = {0};
     open_world(&w);
     LOCKED(w.is_holding = true);
-    /* More domains than are looked at together. */
     for (unsigned i = 0; i < 60; i++) {
         char domain[32];
         snprintf(domain, sizeof domain, "d%u.test", i);
         assert_non_null(sts_find(w.sts, w.loop, domain, STS_CACHED_FIRST, found, &g[i]));
     }
-    wait_until(is_full, &w);
+    wait_until(has_asked_all, &w);
     close_world(&w);
     for (unsigned i = 0; i < 60; i++) {
         assert_int_equal(g[i].count, 1);
         assert_int_equal(g[i].status, STS_OUR_FAULT);
     }
-    assert_int_equal(w.txt_asked, 32);
+}
+
+/* Takes connections and says nothing. */
+static int silent_host(const char *address)
+{
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    struct sockaddr_in at = {.sin_family = AF_INET, .sin_port = htons(server.port)};
+    assert_int_equal(inet_pton(AF_INET, address, &at.sin_addr), 1);
+    assert_int_equal(bind(fd, (struct sockaddr *)&at, sizeof at), 0);
+    assert_int_equal(listen(fd, 128), 0);
+    return fd;
+}
+
+#define SILENT 40
+struct silence {
+    int hosts[SILENT];
+    struct got got[SILENT];
+    struct sts_question *questions[SILENT];
+};
+
+/* d1 has 127.1.0.1, and so on; else all are at 127.1.0.1. */
+static void ask_silent_hosts(struct world *w, struct silence *s, const char *parent)
+{
+    for (unsigned i = 0; i < SILENT; i++) {
+        char text[64];
+        snprintf(text, sizeof text, "127.1.0.%u", i + 1);
+        s->hosts[i] = silent_host(text);
+        snprintf(text, sizeof text, "d%u.%s", i + 1, parent);
+        s->questions[i] = sts_find(w->sts, w->loop, text, STS_CACHED_FIRST, found, &s->got[i]);
+    }
+}
+
+static void end_silence(struct silence *s)
+{
+    for (unsigned i = 0; i < SILENT; i++) {
+        if (s->hosts[i] >= 0)
+            close(s->hosts[i]);
+    }
+}
+
+static bool has_asked_for_all_hosts(const void *of)
+{
+    const struct world *w = of;
+    return w->host_asked >= SILENT && w->live == 0;
+}
+
+static void silent_policy_hosts_of_one_domain_hold_up_no_other(void **state)
+{
+    (void)state;
+    struct world w;
+    static struct silence s;
+    open_world(&w);
+    LOCKED(w.is_spread = true);
+    ask_silent_hosts(&w, &s, "silent.test");
+    wait_until(has_asked_for_all_hosts, &w);
+    assert_int_equal(find(&w, "one.test").status, STS_POLICY);
+    close_world(&w);
+    end_silence(&s);
+}
+
+static void silent_policy_hosts_at_one_address_hold_up_no_other(void **state)
+{
+    (void)state;
+    struct world w;
+    static struct silence s;
+    open_world(&w);
+    LOCKED(w.address = "127.1.0.1");
+    ask_silent_hosts(&w, &s, "test");
+    wait_until(has_asked_for_all_hosts, &w);
+    LOCKED(w.address = "127.0.0.1");
+    assert_int_equal(find(&w, "one.test").status, STS_POLICY);
+    close_world(&w);
+    end_silence(&s);
+}
+
+static void a_silent_dns_holds_up_no_other(void **state)
+{
+    (void)state;
+    struct world w;
+    struct got g[60] = {0};
+    open_world(&w);
+    LOCKED(w.is_holding = true);
+    for (unsigned i = 0; i < 60; i++) {
+        char domain[32];
+        snprintf(domain, sizeof domain, "d%u.test", i);
+        assert_non_null(sts_find(w.sts, w.loop, domain, STS_CACHED_FIRST, found, &g[i]));
+    }
+    wait_until(has_asked_all, &w);
+    LOCKED(w.is_holding = false);
+    assert_int_equal(find(&w, "one.test").status, STS_POLICY);
+    close_world(&w);
+}
+
+#define WAITS "too many policy hosts do not answer: this one waits for its turn to be asked"
+
+static void who_waits_long_for_a_turn_is_told_so_and_keeps_it(void **state)
+{
+    (void)state;
+    struct world w;
+    static struct silence s;
+    open_world(&w);
+    LOCKED(w.is_spread = true; w.outside.patience_ms = 200);
+    restart(&w, NULL);
+    ask_silent_hosts(&w, &s, "silent.test");
+    for (unsigned i = 8; i < SILENT; i++) {
+        wait_until(has_answer, &s.got[i]);
+        assert_int_equal(s.got[i].status, STS_UNKNOWN);
+        assert_string_equal(s.got[i].detail, WAITS);
+    }
+    assert_string_equal(find(&w, "d20.silent.test").detail, WAITS);
+    for (unsigned i = 0; i < 8; i++)
+        assert_int_equal(count_of(&w, &s.got[i].count), 0);
+    unsigned asked = count_of(&w, &w.txt_asked);
+    assert_int_equal(asked, SILENT);
+    /* Now they answer, in a way: who waits gets the turn. */
+    end_silence(&s);
+    for (unsigned rounds = 0; strcmp(find(&w, "d20.silent.test").detail, WAITS) == 0; rounds++) {
+        assert_in_range(rounds, 0, 1000);
+        usleep(5000);
+    }
+    assert_int_equal(count_of(&w, &w.txt_asked), asked);
+    close_world(&w);
+}
+
+/* A policy in force is the answer all the same. */
+static void who_waits_long_to_have_it_anew_gets_the_policy_in_force(void **state)
+{
+    (void)state;
+    struct world w;
+    static struct silence s;
+    open_world(&w);
+    LOCKED(w.outside.patience_ms = 200);
+    restart(&w, NULL);
+    assert_int_equal(find(&w, "one.test").status, STS_POLICY);
+    LOCKED(w.address = "127.1.0.1");
+    ask_silent_hosts(&w, &s, "silent.test");
+    wait_until(has_asked_for_all_hosts, &w);
+    assert_int_equal(refetch(&w, "one.test").status, STS_POLICY);
+    close_world(&w);
+    end_silence(&s);
+}
+
+static void what_stays_unknown_is_believed_ever_longer(void **state)
+{
+    (void)state;
+    static const int64_t seconds[] = {60, 120, 240, 480, 960, 1920, 3600, 3600};
+    struct world w;
+    open_world(&w);
+    LOCKED(w.txt_status = DNS_FAILED);
+    for (unsigned i = 0; i < COUNT_OF(seconds); i++) {
+        assert_int_equal(find(&w, "one.test").status, STS_UNKNOWN);
+        assert_int_equal(count_of(&w, &w.txt_asked), i + 1);
+        LOCKED(w.now += seconds[i] - 1);
+        assert_int_equal(find(&w, "one.test").status, STS_UNKNOWN);
+        assert_int_equal(count_of(&w, &w.txt_asked), i + 1);
+        LOCKED(w.now++);
+    }
+    LOCKED(w.txt_status = DNS_NXDOMAIN);
+    assert_int_equal(find(&w, "one.test").status, STS_NONE);
+    LOCKED(w.now += 300; w.txt_status = DNS_FAILED);
+    assert_int_equal(find(&w, "one.test").status, STS_UNKNOWN);
+    LOCKED(w.now += 60; w.txt_status = DNS_NXDOMAIN);
+    assert_int_equal(find(&w, "one.test").status, STS_NONE);
+    close_world(&w);
 }
 
 /* Askers on loops of their own, some of whom change their mind. */
@@ -909,11 +1083,13 @@ static int end(void **state)
     return system(command);
 }
 
+#define SINGLE_TESTS 24
+
 int main(void)
 {
     static struct look_case copies[COUNT_OF(looks)];
     static char claims[COUNT_OF(looks)][100];
-    struct CMUnitTest tests[2 * COUNT_OF(looks) + 18] = {
+    struct CMUnitTest tests[2 * COUNT_OF(looks) + SINGLE_TESTS] = {
         cmocka_unit_test(the_policy_is_found_and_kept),
         cmocka_unit_test(it_outlives_a_restart),
         cmocka_unit_test(who_asks_together_shares_one_look),
@@ -932,8 +1108,14 @@ int main(void)
         cmocka_unit_test(freeing_tells_those_who_wait_that_it_is_our_fault),
         cmocka_unit_test(many_loops_may_ask_and_cancel),
         cmocka_unit_test(a_record_that_cannot_be_read_is_our_fault_until_a_policy_takes_its_place),
+        cmocka_unit_test(silent_policy_hosts_of_one_domain_hold_up_no_other),
+        cmocka_unit_test(silent_policy_hosts_at_one_address_hold_up_no_other),
+        cmocka_unit_test(a_silent_dns_holds_up_no_other),
+        cmocka_unit_test(who_waits_long_for_a_turn_is_told_so_and_keeps_it),
+        cmocka_unit_test(who_waits_long_to_have_it_anew_gets_the_policy_in_force),
+        cmocka_unit_test(what_stays_unknown_is_believed_ever_longer),
     };
-    struct CMUnitTest *next = &tests[18];
+    struct CMUnitTest *next = &tests[SINGLE_TESTS];
     for (size_t i = 0; i < COUNT_OF(looks); i++) {
         copies[i] = looks[i];
         snprintf(claims[i], sizeof claims[i], "%s_leaves_the_policy_in_force", looks[i].claim);
