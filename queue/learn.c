@@ -16,6 +16,11 @@ bool learn_has_room(struct batch *b, enum table table, uint64_t growth)
            store_table_used(b->txn, table) + growth <= b->q->limit / SHARE;
 }
 
+bool learn_may_replace(struct batch *b, enum table table, uint64_t growth)
+{
+    return growth == 0 || store_table_used(b->txn, table) + growth <= 2 * (b->q->limit / SHARE);
+}
+
 void learn_text(const char *text, char *out, size_t size)
 {
     struct slice s = slice_of(text);

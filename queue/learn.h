@@ -10,6 +10,9 @@
 
 /* May a table of learnt things grow by that many octets? 0 may always be. Writer's thread. */
 bool learn_has_room(struct batch *b, enum table table, uint64_t growth);
+/* May an entry be replaced by one that is larger by that? So that what is there already does not
+ * become false, the table may have twice its share, also while the store is full of mail. */
+bool learn_may_replace(struct batch *b, enum table table, uint64_t growth);
 
 /* A text of the caller's, cut to the octets that fit; NULL is "". */
 void learn_text(const char *text, char *out, size_t size);

@@ -42,6 +42,31 @@ void queue_policies_walk(struct queue *q, queue_policy_visit *visit, void *conte
     walk_free(&w);
 }
 
+bool queue_policies_walk_some(struct queue *q, char at[DOMAIN_SIZE], size_t max,
+                              queue_policy_visit *visit, void *context)
+{
+    struct walk w;
+    bool has_more = true;
+    walk_init(&w, slice_of(at));
+    w.is_begun = at[0] != '\0';
+    for (bool goes_on = true; goes_on && max > 0; max--) {
+        struct queue_policy p;
+        has_more = walk_next(&w, q, TABLE_POLICY) && walk_key(&w).len < DOMAIN_SIZE;
+        if (!has_more)
+            break;
+        if (record_get_policy(buffer_slice(&w.value), &p)) {
+            goes_on = visit(context, &p);
+            queue_policy_clear(&p);
+        }
+        if (goes_on && !slice_copy(walk_key(&w), at, DOMAIN_SIZE))
+            panic("policy: a key became longer");
+    }
+    if (!has_more)
+        at[0] = '\0';
+    walk_free(&w);
+    return has_more;
+}
+
 /* Changes. */
 
 struct policy_op {
@@ -81,22 +106,15 @@ static int run_put(struct op *op, struct batch *b)
     int rc = store_get(b->txn, TABLE_POLICY, slice_of(change->domain), &old);
     if (rc != 0 && rc != -ENOENT)
         return rc;
-    bool is_growing = rc == -ENOENT || old.len < record.len;
-    if (is_growing && !learn_has_room(b, TABLE_POLICY, record.len)) {
+    bool has_room =
+        rc == -ENOENT
+            ? learn_has_room(b, TABLE_POLICY, record.len)
+            : learn_may_replace(b, TABLE_POLICY, record.len > old.len ? record.len - old.len : 0);
+    if (!has_room) {
         op->answer = -ENOSPC;
         return 0;
     }
     return store_put(b->txn, TABLE_POLICY, slice_of(change->domain), record);
-}
-
-void queue_policy_put(struct queue *q, const struct queue_policy *p,
-                      const struct queue_poster *poster, queue_done *done, void *context)
-{
-    struct policy_op *change = policy_op_new(run_put, p->domain, poster, done, context);
-    if (change->domain[0] != '\0' && slice_of(p->text).len <= QUEUE_POLICY_TEXT_MAX)
-        record_put_policy(&change->record, p);
-    change->op.weight = change->record.len;
-    writer_submit(q, &change->op);
 }
 
 static int run_remove(struct op *op, struct batch *b)
@@ -108,6 +126,28 @@ static int run_remove(struct op *op, struct batch *b)
     if (rc == -ENOENT)
         op->answer = rc;
     return rc == -ENOENT ? 0 : rc;
+}
+
+/* After a restart the older one would be in force again: "testing", say, though the domain has gone
+ * on to "enforce". */
+static struct op *remove_older(struct op *op, struct queue *q)
+{
+    struct policy_op *change = (struct policy_op *)op;
+    (void)q;
+    if (op->answer == -EINVAL)
+        return NULL;
+    return &policy_op_new(run_remove, change->domain, NULL, NULL, NULL)->op;
+}
+
+void queue_policy_put(struct queue *q, const struct queue_policy *p,
+                      const struct queue_poster *poster, queue_done *done, void *context)
+{
+    struct policy_op *change = policy_op_new(run_put, p->domain, poster, done, context);
+    if (change->domain[0] != '\0' && slice_of(p->text).len <= QUEUE_POLICY_TEXT_MAX)
+        record_put_policy(&change->record, p);
+    change->op.weight = change->record.len;
+    change->op.failed = remove_older;
+    writer_submit(q, &change->op);
 }
 
 void queue_policy_remove(struct queue *q, const char *domain, const struct queue_poster *poster,

@@ -27,8 +27,9 @@ void queue_policy_clear(struct queue_policy *p);
  * the record is damaged. Otherwise *out is empty. */
 NODISCARD int queue_policy_find(struct queue *q, const char *domain, struct queue_policy *out);
 /* Adds or replaces. Copied. -EINVAL: no domain, or text above QUEUE_POLICY_TEXT_MAX; -ENOSPC: the
- * store or the share of learnt things is full (one that replaces a policy at least as large is
- * taken all the same). done may be NULL, and then poster too. */
+ * store or the share of learnt things is full. One that replaces another is taken all the same, as
+ * long as there is any room. Where it could not be written, the older one is removed: it is not the
+ * domain's any more. done may be NULL, and then poster too. */
 void queue_policy_put(struct queue *q, const struct queue_policy *p,
                       const struct queue_poster *poster, queue_done *done, void *context);
 /* -ENOENT: none. done may be NULL. */
@@ -39,5 +40,9 @@ void queue_policy_remove(struct queue *q, const char *domain, const struct queue
  * are passed over. No view is open during the visit. */
 typedef bool queue_policy_visit(void *context, const struct queue_policy *p);
 void queue_policies_walk(struct queue *q, queue_policy_visit *visit, void *context);
+/* The same for at most `max`, those behind `at`, which moves along; "" is the start. One for which
+ * visit returned false is the first of the next call. False: that was the end, and `at` is "". */
+NODISCARD bool queue_policies_walk_some(struct queue *q, char at[DOMAIN_SIZE], size_t max,
+                                        queue_policy_visit *visit, void *context);
 
 #endif

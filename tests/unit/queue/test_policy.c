@@ -116,10 +116,66 @@ static void policies_take_a_small_share_of_the_store_only(void **state)
     assert_in_range(count, 12, 20); /* a 64th of 64 MiB */
     /* Neither mail nor a new version of what is there is kept out. */
     assert_int_equal(put("d001.example", "2", 60000), 0);
-    assert_int_equal(put("d001.example", "3", 60001), -ENOSPC);
     assert_int_equal(desk_queue(&desk, "a@b.example", &recipient, 1, 1000, 1, &id), 0);
     assert_int_equal(removed("d002.example"), 0);
     assert_int_equal(put("new.example", "1", 50000), 0);
+}
+
+static bool is_out_of_store(const char *domain)
+{
+    struct queue_policy p;
+    int rc = queue_policy_find(desk.q, domain, &p);
+    queue_policy_clear(&p);
+    return rc == -ENOENT;
+}
+
+static void a_policy_is_replaced_by_a_larger_one_though_the_share_is_taken(void **state)
+{
+    struct queue_policy p;
+    (void)state;
+    assert_int_equal(put("one.example", "1", 100), 0);
+    char domain[64];
+    unsigned count = 0;
+    do {
+        snprintf(domain, sizeof domain, "d%03u.example", count);
+    } while (count++ < 1000 && put(domain, "1", 6000) == 0);
+    assert_int_equal(put("two.example", "1", 6000), -ENOSPC);
+    assert_int_equal(put("one.example", "2", 60000), 0);
+    assert_int_equal(queue_policy_find(desk.q, "one.example", &p), 0);
+    assert_string_equal(p.id, "2");
+    queue_policy_clear(&p);
+}
+
+/* Twice the share is the end: else domains whose policies grow would take the room that outcomes
+ * need. */
+static void where_a_new_policy_cannot_be_stored_the_older_one_goes(void **state)
+{
+    char domain[64];
+    unsigned before = 0;
+    unsigned grown = 0;
+    int rc = 0;
+    (void)state;
+    do {
+        snprintf(domain, sizeof domain, "d%03u.example", before);
+    } while (before++ < 1000 && put(domain, "1", 6000) == 0);
+    for (; rc == 0 && grown < before - 1; grown++) {
+        snprintf(domain, sizeof domain, "d%03u.example", grown);
+        rc = put(domain, "2", 60000);
+    }
+    assert_int_equal(rc, -ENOSPC);
+    assert_in_range(grown, 12, 40);
+    assert_int_equal(removed("none.example"), -ENOENT); /* has come after the removal */
+    assert_true(is_out_of_store(domain));
+    assert_false(is_out_of_store("d000.example"));
+}
+
+static void what_no_policy_can_be_leaves_the_one_there_is(void **state)
+{
+    (void)state;
+    assert_int_equal(put("one.example", "1", 10), 0);
+    assert_int_equal(put("one.example", "1", QUEUE_POLICY_TEXT_MAX + 1), -EINVAL);
+    assert_int_equal(removed("none.example"), -ENOENT);
+    assert_false(is_out_of_store("one.example"));
 }
 
 static void a_store_full_of_mail_takes_no_new_policies(void **state)
@@ -136,6 +192,7 @@ static void a_store_full_of_mail_takes_no_new_policies(void **state)
     }
     assert_int_equal(put("two.example", "1", 20000), -ENOSPC);
     assert_int_equal(put("one.example", "2", 100), 0);
+    assert_int_equal(put("one.example", "3", 60000), 0);
 }
 
 struct names {
@@ -177,6 +234,48 @@ static void a_walk_passes_over_a_damaged_policy(void **state)
     assert_string_equal(two.text, "one.example two.example ");
 }
 
+static bool name_one(void *context, const struct queue_policy *p)
+{
+    struct names *n = context;
+    if (n->max == 0)
+        return false;
+    (void)name_policy(context, p);
+    return true;
+}
+
+static void a_walk_in_parts_meets_each_once(void **state)
+{
+    struct desk_answer answer = {0};
+    char at[DOMAIN_SIZE] = "";
+    char domain[64];
+    struct names n = {.max = 100};
+    (void)state;
+    assert_false(queue_policies_walk_some(desk.q, at, 2, name_one, &n));
+    for (unsigned i = 0; i < 5; i++) {
+        snprintf(domain, sizeof domain, "%c.example", "abcde"[i]);
+        assert_int_equal(put(domain, "1", 10), 0);
+    }
+    /* One that is damaged counts, so that any number of them takes bounded time. */
+    writer_submit(desk.q,
+                  op_new(sizeof(struct op), break_policy, &desk.poster, desk_done, &answer));
+    assert_int_equal(desk_wait(&desk, &answer), 0);
+    assert_true(queue_policies_walk_some(desk.q, at, 2, name_one, &n));
+    assert_string_equal(n.text, "a.example b.example ");
+    assert_string_equal(at, "b.example");
+    assert_int_equal(removed("b.example"), 0);
+    n.max = 1;
+    assert_true(queue_policies_walk_some(desk.q, at, 2, name_one, &n));
+    assert_string_equal(n.text, "a.example b.example c.example ");
+    assert_string_equal(at, "c.example");
+    n.max = 100;
+    assert_true(queue_policies_walk_some(desk.q, at, 3, name_one, &n));
+    assert_string_equal(n.text, "a.example b.example c.example d.example e.example ");
+    assert_string_equal(at, "one.example.org");
+    assert_false(queue_policies_walk_some(desk.q, at, 3, name_one, &n));
+    assert_string_equal(n.text, "a.example b.example c.example d.example e.example ");
+    assert_string_equal(at, "");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -187,6 +286,10 @@ int main(void)
         TEST(policies_take_a_small_share_of_the_store_only),
         TEST(a_store_full_of_mail_takes_no_new_policies),
         TEST(a_walk_passes_over_a_damaged_policy),
+        TEST(a_walk_in_parts_meets_each_once),
+        TEST(a_policy_is_replaced_by_a_larger_one_though_the_share_is_taken),
+        TEST(where_a_new_policy_cannot_be_stored_the_older_one_goes),
+        TEST(what_no_policy_can_be_leaves_the_one_there_is),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
