@@ -225,12 +225,16 @@ def test_a_root_without_a_trust_anchor_is_told_at_start(lab: Lab) -> None:
 @pytest.mark.parametrize("options, is_our_fault", [
     (("-s", "tls-signed.example", "-b", "mx-bogus.example"), False),
     (("-s", "mx-expired.example"), True),
-    (("-b", "tls-signed.example"), True),
-    (("-b", "tls.example"), True),
+    (("-s", "tls.example", "-b", "tls-signed.example"), True),
+    (("-s", "tls.example", "-b", "tls.example"), True),
     # these prove nothing
+    (("-s", "tls-signed.example", "-b", "tls-signed.example"), False),
+    (("-s", "tls-signed.example", "-b", "tls.example"), False),
+    (("-b", "tls.example"), False),
     (("-s", "missing.org", "-b", "mx-servfail.example"), False),
     (("-s", "tls.example"), False),
-], ids=["passed", "signed-is-bogus", "bogus-is-secure", "bogus-is-insecure", "no-answer", "signed-is-not"])
+], ids=["passed", "signed-is-bogus", "signed-is-not-and-bogus-is-secure", "both-are-insecure", "bogus-is-secure",
+        "bogus-is-insecure", "bogus-is-insecure-alone", "no-answer", "signed-is-not"])
 def test_nobody_is_blamed_while_the_self_test_fails(
         lab: Lab, options: tuple[str, ...], is_our_fault: bool) -> None:
     answers, events = probe(lab, "mx:mx-bogus.example", "mx:mx-servfail.example", "mx:tls-signed.example",
