@@ -39,13 +39,14 @@ struct posture_memory posture_memory(struct posture *p, const char *domain, cons
                                      int64_t remember, int64_t now);
 
 /* A host is known to refuse TLS when it did so, for good, on at least 3 looks in a row, the first
- * and the last of them at least 10 minutes apart (the addresses of one host are looked at one after
- * the other), no look came after them, the last is at most a day old, and neither DANE nor MTA-STS
- * had a say there. Then no mail goes there in clear whose sender demands TLS, whatever the level.
- */
+ * and the last of them at least an hour apart (an episode of somebody who strips STARTTLS is no
+ * habit of the host), no look came after them, the last is at most an hour old, and neither DANE
+ * nor MTA-STS had a say there. Then no mail goes there in clear whose sender demands TLS, whatever
+ * the level. Where nothing is taken nothing is looked at, so the hour after which one is taken again
+ * is all that corrects it. */
 #define POSTURE_REFUSED_LOOKS 3
-#define POSTURE_REFUSED_SPREAD 600
-#define POSTURE_REFUSED_FOR 86400
+#define POSTURE_REFUSED_SPREAD 3600
+#define POSTURE_REFUSED_FOR 3600
 /* *why is written where true: the words of the last look. In doubt false. */
 bool posture_refuses_tls(struct posture *p, const char *domain, const char *host, int64_t now,
                          struct outcome *why);

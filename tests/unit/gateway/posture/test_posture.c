@@ -352,7 +352,7 @@ static void make_refusing(enum guarantee_tls tls)
     learn(tls, START);
 }
 
-static void a_host_that_refused_tls_on_three_looks_is_known_for_a_day(void **state)
+static void a_host_that_refused_tls_on_three_looks_is_known_for_a_while(void **state)
 {
     (void)state;
     struct outcome why;
@@ -383,6 +383,20 @@ static void looks_of_one_moment_are_not_several(void **state)
     assert_false(refuses(START, &why));
     learn(GUARANTEE_TLS_NOT_OFFERED, START + 60);
     assert_true(refuses(START + 60, &why));
+}
+
+/* Where the recipient is refused nothing is tried, so nothing would correct it. */
+static void an_episode_without_tls_is_no_habit_and_a_habit_is_looked_at_every_hour(void **state)
+{
+    (void)state;
+    struct outcome why;
+    for (int64_t at = START - 40 * 60; at <= START; at += 300)
+        learn(GUARANTEE_TLS_NOT_OFFERED, at);
+    assert_int_equal(find().refusals, 9);
+    assert_false(refuses(START, &why));
+    learn(GUARANTEE_TLS_NOT_OFFERED, START + 20 * 60);
+    assert_true(refuses(START + 20 * 60, &why));
+    assert_false(refuses(START + 20 * 60 + HOUR + 1, &why));
 }
 
 static void another_look_after_the_refusals_leaves_doubt(void **state)
@@ -429,7 +443,7 @@ static void only_a_refusal_of_tls_itself_is_known(void **state)
         h.tlsa = cases[i].tlsa;
         h.sts = cases[i].sts;
         h.cause = outcome_local(status_make(4, 4, 0), "cause");
-        for (int64_t at = START - 1000; at <= START; at += 200)
+        for (int64_t at = START - HOUR; at <= START; at += 600)
             posture_learn(posture, "a.example", &h, NULL, NULL, at);
         desk_flush(&desk);
         if (refuses(START, &why) != (cases[i].detail > 0) || why.status.detail != cases[i].detail)
@@ -582,8 +596,9 @@ int main(void)
         CLAIM(remember_tls_ends_when_it_is_over),
         CLAIM(a_downgrade_is_told_once_a_day_and_host),
         CLAIM(a_downgrade_needs_a_memory_and_a_final_loss_of_encryption),
-        CLAIM(a_host_that_refused_tls_on_three_looks_is_known_for_a_day),
+        CLAIM(a_host_that_refused_tls_on_three_looks_is_known_for_a_while),
         CLAIM(looks_of_one_moment_are_not_several),
+        CLAIM(an_episode_without_tls_is_no_habit_and_a_habit_is_looked_at_every_hour),
         CLAIM(another_look_after_the_refusals_leaves_doubt),
         CLAIM(only_a_refusal_of_tls_itself_is_known),
         CLAIM(many_that_lose_tls_open_the_breaker_and_it_closes_again),
