@@ -15,6 +15,12 @@ int64_t disposition_delay_ms(const struct delivery_settings *s, unsigned attempt
     return delay - delay / 10 + (int64_t)((uint64_t)delay / 5 * (random % 1024) / 1023);
 }
 
+bool disposition_is_over(const struct delivery_settings *s, const struct queue_recipient *r,
+                         int64_t now_ms)
+{
+    return now_ms >= r->started_at_ms + s->lifetime_ms;
+}
+
 bool disposition_owner_is_sender(struct queue *q, const struct queue_message *m,
                                  const struct queue_recipient *r)
 {
@@ -75,13 +81,27 @@ static int64_t earlier(int64_t a, int64_t b)
     return a < b ? a : b;
 }
 
+static bool is_told_of_stop(const struct disposition_case *c)
+{
+    return disposition_stop_addressee(c->message, c->recipient, c->owner_is_sender)[0] != '\0';
+}
+
+/* Whom the stop would have told hears at once that the mail waits, once. Somebody else's mail: what
+ * its sender was told before, the owner did not hear. */
+static bool tells_of_suspension(const struct disposition_case *c)
+{
+    const struct queue_recipient *r = c->recipient;
+    bool is_known = c->owner_is_sender ? r->was_warned : r->was_warned && r->is_suspended;
+    return is_told_of_stop(c) && !is_known;
+}
+
 static void defer(const struct disposition_case *c, struct queue_result *out)
 {
     const struct delivery_settings *s = c->settings;
     const struct queue_recipient *r = c->recipient;
     int64_t gives_up_at = r->started_at_ms + s->lifetime_ms;
     int64_t warns_at = r->started_at_ms + s->warn_after_ms;
-    if (c->now_ms >= gives_up_at) {
+    if (disposition_is_over(s, r, c->now_ms)) {
         fail(c, out);
         return;
     }
@@ -92,7 +112,9 @@ static void defer(const struct disposition_case *c, struct queue_result *out)
     if (c->conclusion->patience_ends_at > 0)
         next = earlier(next, c->conclusion->patience_ends_at * 1000);
     bool warns = s->warn_after_ms > 0 && !r->was_warned && may_report(c, NOTIFY_DELAY, true);
-    if (warns && c->now_ms >= warns_at)
+    if (c->conclusion->is_suspended)
+        out->report = tells_of_suspension(c) ? QUEUE_REPORT_DELAY : QUEUE_REPORT_NONE;
+    else if (warns && c->now_ms >= warns_at)
         out->report = QUEUE_REPORT_DELAY;
     else if (warns)
         next = earlier(next, warns_at);
@@ -102,8 +124,7 @@ static void defer(const struct disposition_case *c, struct queue_result *out)
 
 static void stop(const struct disposition_case *c, struct queue_result *out)
 {
-    bool is_told =
-        disposition_stop_addressee(c->message, c->recipient, c->owner_is_sender)[0] != '\0';
+    bool is_told = is_told_of_stop(c);
     out->disposition = DISPOSITION_HELD;
     out->is_unnotifiable = !is_told;
     out->report = is_told ? QUEUE_REPORT_FAILURE : QUEUE_REPORT_NONE;

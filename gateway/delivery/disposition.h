@@ -27,13 +27,18 @@ struct queue_result disposition_of(const struct disposition_case *c);
  * first, doubled each time, at most max. */
 int64_t disposition_delay_ms(const struct delivery_settings *s, unsigned attempts, uint32_t random);
 
+/* Is it given up, if it is not delivered now? What is suspended then is to be concluded as the stop
+ * it stands for: it would fail unheard of where the stop is held. */
+bool disposition_is_over(const struct delivery_settings *s, const struct queue_recipient *r,
+                         int64_t now_ms);
+
 /* Is the reverse-path the flag's owner (by address or alias), or is there no flag? Reads the
  * accounts; false where they cannot be read, so that the owner is told whatever NOTIFY says. */
 bool disposition_owner_is_sender(struct queue *q, const struct queue_message *m,
                                  const struct queue_recipient *r);
 
-/* Whom a notice about a stop goes to: the flag's owner; "" when nobody can be told by mail
- * (GUARANTEE.md section 4). */
+/* Whom a notice about a stop goes to, or one about a delay for which it is suspended: the flag's
+ * owner; "" when nobody can be told by mail (GUARANTEE.md section 4). */
 const char *disposition_stop_addressee(const struct queue_message *m,
                                        const struct queue_recipient *r, bool owner_is_sender);
 

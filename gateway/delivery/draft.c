@@ -59,13 +59,22 @@ static bool is_stopped_recipient(const struct queue_recipient *to)
     return to->state == QUEUE_HELD || to->state == QUEUE_DISCARDED;
 }
 
+/* A delay that NOTIFY asks nobody to report is told because a stop is suspended, though it may not
+ * be any more. */
+static bool stands_for_stop(const struct queue_recipient *to)
+{
+    bool is_asked = to->notify == NOTIFY_DEFAULT || (to->notify & NOTIFY_DELAY) != 0;
+    return is_stopped_recipient(to) ||
+           (to->report == QUEUE_REPORT_DELAY && (to->is_suspended || !is_asked));
+}
+
 /* Whom to tell; "" when nobody can be told. That a report is stored at all says that somebody was
  * to be told when the mail stopped. Accounts and aliases may have changed since: then the owner
  * hears of it, or the sender, rather than nobody. */
 static const char *addressee(const struct draft_source *s, const struct queue_recipient *to)
 {
     const struct queue_message *m = &s->message;
-    if (!is_stopped_recipient(to))
+    if (!stands_for_stop(to))
         return m->reverse_path;
     const char *whom =
         disposition_stop_addressee(m, to, disposition_owner_is_sender(s->queue, m, to));

@@ -186,6 +186,10 @@ void attempt_settle(struct attempt *a, struct addressee *t)
             c.is_dsn_passed_on = !a->slots[i].is_relayed;
     if (!random_bytes(&c.random, sizeof c.random))
         c.random = (uint32_t)c.now_ms; /* only the jitter depends on it */
+    if (conclusion.is_suspended && disposition_is_over(c.settings, c.recipient, c.now_ms)) {
+        facts.are_stops_suspended = false;
+        conclusion = guarantee_conclude(&t->requirement, &facts);
+    }
     struct queue_result result = disposition_of(&c);
     char required[512]; /* flag, REQUIRETLS, policy and route together */
     struct buffer evidence;

@@ -51,6 +51,7 @@ struct verdict {
 static struct {
     bool is_local_route; /* the destination, by LMTP */
     bool are_stops_suspended;
+    int64_t age_s; /* of the message; its lifetime is a day */
     bool requiretls, offers_requiretls;
     enum ret ret;
     int64_t tls_seen_at; /* remembered of the host */
@@ -500,7 +501,7 @@ static void attempt(const struct answer *answers, const struct visit *visits, si
         to[i].level = LEVEL_VERIFIED;
         to[i].notify = special.notify;
         to[i].wants_receipt = special.wants_receipt;
-        to[i].started_at_ms = NOW * 1000LL;
+        to[i].started_at_ms = (NOW - special.age_s) * 1000LL;
     }
     struct attempt_options o = {
         .settings = settings,
@@ -737,6 +738,27 @@ static void a_stop_at_a_host_that_had_tls_keeps_until_when(void **state)
     assert_true(verdict_for("bob@example.net")->is_suspended);
 }
 
+/* Failed, it would be gone, and where NOTIFY asks for nothing nobody would hear of it. */
+static void at_the_end_of_its_lifetime_a_suspended_stop_is_the_stop_it_stands_for(void **state)
+{
+    (void)state;
+    static const unsigned notify[] = {NOTIFY_DEFAULT, NOTIFY_NEVER};
+    special.are_stops_suspended = true;
+    for (size_t i = 0; i < COUNT_OF(notify); i++) {
+        special.notify = notify[i];
+        special.age_s = 86400 - 60;
+        attempt(found, in_clear, 1);
+        expect("bob@example.net", DISPOSITION_DEFERRED, "4.3.0");
+        special.age_s = 86400;
+        attempt(found, in_clear, 1);
+        expect("bob@example.net", DISPOSITION_HELD, "5.7.4");
+        assert_null(strstr(verdict_for("bob@example.net")->reply, "suspended"));
+        assert_false(verdict_for("bob@example.net")->is_suspended);
+        assert_int_equal(verdict_for("bob@example.net")->report,
+                         notify[i] == NOTIFY_NEVER ? QUEUE_REPORT_NONE : QUEUE_REPORT_FAILURE);
+    }
+}
+
 static void what_is_remembered_of_tls_is_not_said_of_other_ends(void **state)
 {
     (void)state;
@@ -760,6 +782,8 @@ int main(void)
                                   forget_special),
         cmocka_unit_test_teardown(what_a_receipt_says_is_kept_with_the_recipient, forget_special),
         cmocka_unit_test_teardown(a_stop_at_a_host_that_had_tls_keeps_until_when, forget_special),
+        cmocka_unit_test_teardown(
+            at_the_end_of_its_lifetime_a_suspended_stop_is_the_stop_it_stands_for, forget_special),
         cmocka_unit_test_teardown(what_is_remembered_of_tls_is_not_said_of_other_ends,
                                   forget_special),
     };

@@ -222,6 +222,47 @@ static void a_suspended_stop_is_kept_as_such(void **state)
     assert_true(disposition_of(c).is_suspended);
 }
 
+/* As of the stop it stands for; however long it takes, nobody may find out by himself. */
+static void a_suspended_stop_is_told_at_once_to_whom_the_stop_would_be(void **state)
+{
+    (void)state;
+    static const struct {
+        char *reverse_path;
+        bool owner_is_sender;
+        unsigned notify;
+        bool was_warned, was_suspended;
+        bool want;
+    } cases[] = {
+        {sender, true, NOTIFY_DEFAULT, false, false, true},
+        {sender, true, NOTIFY_FAILURE, false, false, true},
+        {sender, true, NOTIFY_NEVER, false, false, false},
+        {sender, true, NOTIFY_DEFAULT, false, true, true}, /* it was not told then */
+        {sender, true, NOTIFY_DEFAULT, true, false, false},
+        {sender, true, NOTIFY_DELAY, true, true, false},
+        {sender, false, NOTIFY_NEVER, false, false, true},
+        {sender, false, NOTIFY_DEFAULT, true, false, true}, /* the sender was warned */
+        {sender, false, NOTIFY_DEFAULT, true, true, false},
+        {nobody, true, NOTIFY_DEFAULT, false, false, false},
+        {nobody, false, NOTIFY_DEFAULT, false, false, false},
+    };
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        struct scene s;
+        struct disposition_case *c = scene_of(&s, GUARANTEE_DEFER);
+        s.conclusion.is_suspended = true;
+        s.settings.warn_after_ms = i % 2 ? 0 : 4 * HOUR;
+        s.message.reverse_path = cases[i].reverse_path;
+        s.recipient.owner = cases[i].owner_is_sender ? sender : owner;
+        s.recipient.notify = cases[i].notify;
+        s.recipient.was_warned = cases[i].was_warned;
+        s.recipient.is_suspended = cases[i].was_suspended;
+        c->owner_is_sender = cases[i].owner_is_sender;
+        struct queue_result r = disposition_of(c);
+        assert_int_equal(r.disposition, DISPOSITION_DEFERRED);
+        if (r.report != (cases[i].want ? QUEUE_REPORT_DELAY : QUEUE_REPORT_NONE))
+            fail_msg("case %zu: report %d", i, (int)r.report);
+    }
+}
+
 /* GUARANTEE.md section 4: who hears of a stop, and what is kept where nobody does. */
 static void a_stop_is_told_or_held(void **state)
 {
@@ -292,6 +333,7 @@ int main(void)
         cmocka_unit_test(an_account_that_wants_receipts_has_one_for_each_recipient),
         cmocka_unit_test(a_receipt_changes_nothing_of_other_notices),
         cmocka_unit_test(a_suspended_stop_is_kept_as_such),
+        cmocka_unit_test(a_suspended_stop_is_told_at_once_to_whom_the_stop_would_be),
         cmocka_unit_test(a_stop_is_told_or_held),
         cmocka_unit_test(a_notice_waits_where_other_mail_is_stopped),
     };

@@ -860,6 +860,34 @@ static void a_downgrade_and_a_suspended_stop_reach_the_notice(void **state)
     lacks(notice_to("carol@site.example"), "This is new");
 }
 
+/* Whom the stop would have told, whatever the sender asked to hear of delays. */
+static void a_suspended_stop_is_told_to_the_owner_of_the_guarantee(void **state)
+{
+    static const struct to suspended[] = {
+        {"bob@plain.example", "owner@site.example", NOTIFY_NEVER, DELAYED},
+        {"carol@plain.example", ALICE, NOTIFY_FAILURE, DELAYED},
+        {"dave@plain.example", "owner@site.example", NOTIFY_DEFAULT, DELAYED}};
+    static const struct to over[] = {
+        {"eve@plain.example", "other@site.example", NOTIFY_NEVER, DELAYED}};
+    static const struct queue_result waits = {
+        .is_suspended = true, .protocol = "", .cipher = "", .verified = ""};
+    (void)state;
+    put_and_settle(&(struct mail){.sender = ALICE, .count = 3, .to = suspended, .trace = &waits});
+    put_and_settle(&(struct mail){.sender = ALICE, .count = 1, .to = over});
+    assert_int_equal(report_all(), 3);
+    const struct notice *owner = notice_to("owner@site.example");
+    has(owner, "Subject: Delayed Mail (still being retried)\r\n");
+    has(owner, "Final-Recipient: rfc822; bob@plain.example\r\n");
+    has(owner, "Final-Recipient: rfc822; dave@plain.example\r\n");
+    lacks(owner, "carol@plain.example");
+    has(owner, "TLS is missing at many destinations at once");
+    has(owner, "nor\r\n    sent unencrypted");
+    has(notice_to(ALICE), "Final-Recipient: rfc822; carol@plain.example\r\n");
+    lacks(notice_to(ALICE), "bob@plain.example");
+    lacks(notice_to(ALICE), "eve@plain.example");
+    has(notice_to("other@site.example"), "Final-Recipient: rfc822; eve@plain.example\r\n");
+}
+
 /* Passing TLS trouble stops the mail when the patience is over, long before its lifetime is. */
 static void a_delay_names_the_end_of_the_patience_where_that_comes_first(void **state)
 {
@@ -1202,6 +1230,7 @@ int main(void)
         TEST(one_message_makes_one_receipt_that_says_how_it_left),
         TEST(a_receipt_of_a_local_route_and_of_guarded_mail),
         TEST(a_downgrade_and_a_suspended_stop_reach_the_notice),
+        TEST(a_suspended_stop_is_told_to_the_owner_of_the_guarantee),
         TEST(a_delay_names_the_end_of_the_patience_where_that_comes_first),
         TEST(a_stop_without_readable_content_is_told_all_the_same),
         TEST(a_discarded_message_is_not_offered_what_would_stop_again),
