@@ -359,6 +359,8 @@ static void forget_policy(void *context, const char *domain)
 {
     struct gateway *g = context;
     sts_forget(g->sts, domain);
+    if (g->old_sts)
+        sts_forget(g->old_sts, domain);
 }
 
 static struct control_facts control_facts_of(struct gateway *g)
@@ -557,6 +559,7 @@ static void apply(struct gateway *g, struct config *new, struct dns *dns, struct
     end_checks(g);
     g->old_dns = g->dns;
     g->old_sts = g->sts;
+    sts_retire(g->old_sts);
     g->dns = dns;
     g->sts = sts;
     g->releasing = g->worker_count;

@@ -134,8 +134,16 @@ struct cached_domain *cache_find(struct cache *c, const char *name, int64_t now)
 
 void cache_put(struct cache *c, struct cached_domain *d, struct sts_policy *policy)
 {
+    set_policy(c, d, policy);
+    d->is_blind = false;
+}
+
+void cache_store(struct cache *c, const struct cached_domain *d, const struct queue_poster *poster,
+                 queue_done *done, void *context)
+{
+    const struct sts_policy *policy = &d->kept->policy;
     struct queue_policy stored = {
-        .text = policy->text,
+        .text = policy->text, /* borrowed: it is copied in the call */
         .fetched_at = policy->fetched_at,
         .expires_at = policy->expires_at,
         .refresh_at = d->refresh_at,
@@ -143,10 +151,7 @@ void cache_put(struct cache *c, struct cached_domain *d, struct sts_policy *poli
     };
     memcpy(stored.domain, d->name, sizeof stored.domain);
     memcpy(stored.id, policy->id, sizeof stored.id);
-    /* Where the store has no room, the policy lives as long as the memory of it. */
-    queue_policy_put(c->queue, &stored, NULL, NULL, NULL);
-    set_policy(c, d, policy);
-    d->is_blind = false;
+    queue_policy_put(c->queue, &stored, poster, done, context);
 }
 
 void cache_forget(struct cache *c, const char *name)

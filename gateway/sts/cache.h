@@ -69,8 +69,11 @@ void cache_clear(struct cache *c); /* nobody waits any more */
 struct cached_domain *cache_find(struct cache *c, const char *name, int64_t now);
 /* Only if it is in memory; NULL. Does not count as a use. */
 struct cached_domain *cache_peek(struct cache *c, const char *name);
-/* Takes over the policy, in memory and in the store. */
+/* Takes over the policy in memory. */
 void cache_put(struct cache *c, struct cached_domain *d, struct sts_policy *policy);
+/* The domain's policy is written to the store; done as queue_policy_put() has it. */
+void cache_store(struct cache *c, const struct cached_domain *d, const struct queue_poster *poster,
+                 queue_done *done, void *context);
 /* Memory and store. */
 void cache_forget(struct cache *c, const char *name);
 bool cached_is_in_force(const struct cached_domain *d, int64_t now);

@@ -6,6 +6,7 @@
  * is still wanted. (As gateway/dns/resolver.c.) */
 #include "gateway/sts/sts.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -30,8 +31,9 @@
 #define RETRY_MAX 21600
 #define SWEEP_MS 600000 /* between two looks for policies to refresh */
 #define SWEEP_FIRST_MS 1000
-#define SWEEP_MORE_MS 5000
-#define SWEEP_BATCH 64
+#define SWEEP_MORE_MS 1000 /* between two parts of one */
+#define SWEEP_FULL_MS 5000 /* while as many looks as may be are under way */
+#define SWEEP_BATCH 128
 
 #define BLIND "the store could not be read for an MTA-STS policy"
 
@@ -60,6 +62,7 @@ struct sts {
     atomic_int refs; /* of the memory: one until sts_free(), one for each post on its way */
     atomic_uint changes;
     bool is_ended;
+    bool is_retired;
     struct loop *home;
     struct dns *dns;
     int ip_version;
@@ -72,6 +75,7 @@ struct sts {
     struct turns *turns;   /* owned */
     unsigned looks_behind; /* under way */
     struct loop_timer *sweep;
+    char swept[DOMAIN_SIZE]; /* the policy looked at last; "": none yet */
 };
 
 static void sts_unref(struct sts *s)
@@ -182,6 +186,43 @@ static void note_success(struct cached_domain *d)
     d->negative_until = 0;
 }
 
+struct storing {
+    struct sts *sts;
+    char domain[DOMAIN_SIZE];
+};
+
+/* The queue's thread, where it stays: the home loop may have ended by then. */
+static void stored(void *context, int error)
+{
+    struct storing *storing = context;
+    struct sts *s = storing->sts;
+    if (error != 0)
+        EVENT(s->events, EVENT_WARNING, "sts", FIELD(KEY_DOMAIN, storing->domain),
+              FIELD(KEY_STATE, "not-kept"),
+              FIELD(KEY_REASON, error == -ENOSPC
+                                    ? "no room for it in the store: a restart forgets it"
+                                    : "it cannot be stored: a restart forgets it"),
+              FIELD(KEY_ERROR, strerror(-error)));
+    sts_unref(s);
+    free(storing);
+}
+
+static void run_at_once(void *context, void (*run)(void *argument), void *argument)
+{
+    (void)context;
+    run(argument);
+}
+
+static void store(struct sts *s, const struct cached_domain *d)
+{
+    struct queue_poster poster = {.post = run_at_once};
+    struct storing *storing = xalloc(sizeof *storing);
+    storing->sts = s;
+    memcpy(storing->domain, d->name, sizeof storing->domain);
+    atomic_fetch_add(&s->refs, 1);
+    cache_store(&s->cache, d, &poster, stored, storing);
+}
+
 static void take_policy(struct sts *s, struct cached_domain *d, struct sts_policy *policy)
 {
     int64_t now = now_of(s);
@@ -192,6 +233,8 @@ static void take_policy(struct sts *s, struct cached_domain *d, struct sts_polic
     note_success(d);
     tell(s, d, EVENT_INFO, sts_mode_name(policy->mode), "");
     cache_put(&s->cache, d, policy);
+    if (!s->is_retired)
+        store(s, d);
     atomic_fetch_add(&s->changes, 1);
     struct sts_question *q;
     TAILQ_FOREACH(q, &d->questions, entry)
@@ -312,7 +355,7 @@ static void look_behind(struct sts *s, struct cached_domain *d)
 {
     int64_t now = now_of(s);
     bool is_due = now >= d->refresh_at || now >= d->checked_at + CHECK_AFTER;
-    if (is_due && now >= d->retry_at && s->looks_behind < LOOKS_BEHIND_MAX)
+    if (is_due && !s->is_retired && now >= d->retry_at && s->looks_behind < LOOKS_BEHIND_MAX)
         look(s, d, false);
 }
 
@@ -355,43 +398,34 @@ static void consider(struct sts *s, struct sts_question *q)
 
 /* --- refreshing what nobody asks for --- */
 
-struct sweep {
-    struct sts *sts;
-    int64_t now;
-    size_t count;
-    char names[SWEEP_BATCH][DOMAIN_SIZE];
-};
-
-static bool collect(void *context, const struct queue_policy *stored)
+static bool refresh(void *context, const struct queue_policy *stored)
 {
-    struct sweep *sweep = context;
-    const struct cached_domain *d = cache_peek(&sweep->sts->cache, stored->domain);
-    if (sweep->now < stored->refresh_at || sweep->now >= stored->expires_at)
+    struct sts *s = context;
+    int64_t now = now_of(s);
+    const struct cached_domain *known = cache_peek(&s->cache, stored->domain);
+    if (s->looks_behind >= LOOKS_BEHIND_MAX)
+        return false;
+    if (now < stored->refresh_at || now >= stored->expires_at)
         return true;
     /* What memory knows is newer: a refresh whose commit is under way, a failure. */
-    if (d && (d->fetch || sweep->now < d->retry_at || (d->kept && sweep->now < d->refresh_at)))
+    if (known &&
+        (known->fetch || now < known->retry_at || (known->kept && now < known->refresh_at)))
         return true;
-    memcpy(sweep->names[sweep->count++], stored->domain, DOMAIN_SIZE);
-    return sweep->count < SWEEP_BATCH;
+    struct cached_domain *d = cache_find(&s->cache, stored->domain, now);
+    if (cached_is_in_force(d, now))
+        look_behind(s, d);
+    return true;
 }
 
+/* In parts: the store may have very many, and this is the loop of the mail. */
 static void sweep_policies(void *context)
 {
     struct sts *s = context;
-    struct sweep *sweep = xalloc(sizeof *sweep);
-    sweep->sts = s;
-    sweep->now = now_of(s);
+    bool has_more = true;
     if (s->looks_behind < LOOKS_BEHIND_MAX)
-        queue_policies_walk(s->cache.queue, collect, sweep);
-    size_t begun = 0;
-    for (; begun < sweep->count && s->looks_behind < LOOKS_BEHIND_MAX; begun++) {
-        struct cached_domain *d = cache_find(&s->cache, sweep->names[begun], sweep->now);
-        if (cached_is_in_force(d, sweep->now))
-            look_behind(s, d);
-    }
-    bool has_more = s->looks_behind >= LOOKS_BEHIND_MAX;
-    loop_timer_start(s->sweep, has_more ? SWEEP_MORE_MS : SWEEP_MS);
-    free(sweep);
+        has_more = queue_policies_walk_some(s->cache.queue, s->swept, SWEEP_BATCH, refresh, s);
+    bool is_full = s->looks_behind >= LOOKS_BEHIND_MAX;
+    loop_timer_start(s->sweep, !has_more ? SWEEP_MS : is_full ? SWEEP_FULL_MS : SWEEP_MORE_MS);
 }
 
 /* --- from outside --- */
@@ -547,6 +581,12 @@ struct sts *sts_new(struct loop *home, const struct sts_options *o)
     s->sweep = loop_timer_new(home, sweep_policies, s);
     loop_timer_start(s->sweep, SWEEP_FIRST_MS);
     return s;
+}
+
+void sts_retire(struct sts *s)
+{
+    s->is_retired = true;
+    loop_timer_stop(s->sweep);
 }
 
 void sts_free(struct sts *s)

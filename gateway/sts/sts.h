@@ -20,19 +20,22 @@ struct sts; /* opaque */
 struct sts_outside;
 
 struct sts_options {
-    struct dns *dns;     /* borrowed until sts_free(); so are queue and events */
+    struct dns *dns;     /* borrowed until sts_free(); so is queue */
     struct queue *queue; /* keeps the policies */
     const char *ca_file; /* PEM; "": the system's */
     const struct net_network
         *blocked; /* delivery.blocked_networks: no policy host is asked there */
     size_t blocked_count;
     int ip_version;                    /* 4, 6, 0: both */
-    const struct event_sink *events;   /* may be NULL */
+    const struct event_sink *events;   /* may be NULL; until the queue closed */
     const struct sts_outside *outside; /* NULL; a test's stands for dns and the clock */
 };
 /* Copies what is not said to be borrowed. Main thread, before other threads begin: starts libcurl.
  */
 NODISCARD struct sts *sts_new(struct loop *home, const struct sts_options *o);
+/* Another has taken its place, and this one only answers who still asks it: it stores nothing, for
+ * the other would not know of it, and refreshes nothing. Home loop only. */
+void sts_retire(struct sts *s);
 /* Ends what is under way: questions are answered with STS_OUR_FAULT, or not at all once their loop
  * ended. Home loop only; before its dns and queue go. NULL is fine. */
 void sts_free(struct sts *s);

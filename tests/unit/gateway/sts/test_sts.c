@@ -186,6 +186,30 @@ static unsigned requests(void)
     return stat(path, &st) == 0 ? (unsigned)st.st_size : 0;
 }
 
+/* What events of states said, "enforce one.test\n". */
+static char told[4096];
+
+static void emit(void *context, enum event_severity severity, const char *event,
+                 const struct event_field *fields, size_t count)
+{
+    const char *domain = "";
+    const char *state = "";
+    (void)context, (void)severity;
+    assert_string_equal(event, "sts");
+    for (size_t i = 0; i < count; i++) {
+        if (fields[i].key == KEY_DOMAIN)
+            domain = fields[i].text;
+        if (fields[i].key == KEY_STATE)
+            state = fields[i].text;
+    }
+    pthread_mutex_lock(&lock);
+    size_t len = strlen(told);
+    snprintf(told + len, sizeof told - len, "%s %s\n", state, domain);
+    pthread_mutex_unlock(&lock);
+}
+
+static struct event_sink events = {.emit = emit};
+
 static void start_sts(struct world *w, const char *blocked)
 {
     struct net_network network;
@@ -193,6 +217,7 @@ static void start_sts(struct world *w, const char *blocked)
                             .ca_file = ca_file,
                             .blocked = &network,
                             .blocked_count = blocked ? 1 : 0,
+                            .events = &events,
                             .outside = &w->outside};
     if (blocked)
         assert_true(net_network_parse(slice_of(blocked), &network));
@@ -217,6 +242,7 @@ static void open_world(struct world *w)
                                       .random = middle,
                                       .context = w,
                                       .port = server.port};
+    LOCKED(told[0] = '\0');
     desk_open(&desk, (uint64_t)64 << 20);
     write_policy("mta-sts.one.test", ENFORCE);
     start_sts(w, NULL);
@@ -302,6 +328,18 @@ static bool has_asked_all(const void *of)
     return w->live == 60;
 }
 
+static size_t walked_most; /* in one go */
+bool __real_queue_policies_walk_some(struct queue *q, char at[DOMAIN_SIZE], size_t max,
+                                     queue_policy_visit *visit, void *context);
+bool __wrap_queue_policies_walk_some(struct queue *q, char at[DOMAIN_SIZE], size_t max,
+                                     queue_policy_visit *visit, void *context);
+bool __wrap_queue_policies_walk_some(struct queue *q, char at[DOMAIN_SIZE], size_t max,
+                                     queue_policy_visit *visit, void *context)
+{
+    LOCKED(walked_most = max > walked_most ? max : walked_most);
+    return __real_queue_policies_walk_some(q, at, max, visit, context);
+}
+
 struct restart {
     struct world *world;
     const char *blocked;
@@ -328,6 +366,11 @@ static void restart(struct world *w, const char *blocked)
     struct restart r = {.world = w, .blocked = blocked};
     loop_post(w->loop, begin_anew, &r);
     wait_until(has_begun, &r);
+}
+
+static void retire(void *sts)
+{
+    sts_retire(sts);
 }
 
 static void cancel_question(void *question)
@@ -987,6 +1030,80 @@ static void what_stays_unknown_is_believed_ever_longer(void **state)
     close_world(&w);
 }
 
+/* Fills the share of policies. `refresh_at` of each. */
+static void fill_store(const char *domain, size_t text_len, unsigned max, int64_t refresh_at)
+{
+    int rc = 0;
+    struct queue_policy p = {.fetched_at = NOW,
+                             .expires_at = NOW + 604800,
+                             .refresh_at = refresh_at,
+                             .checked_at = NOW,
+                             .text = xalloc(text_len + 1)};
+    memset(p.text, 'x', text_len);
+    for (unsigned i = 0; rc == 0 && i < max; i++) {
+        struct desk_answer answer = {0};
+        snprintf(p.domain, sizeof p.domain, "%s%u.test", domain, i);
+        queue_policy_put(desk.q, &p, &desk.poster, desk_done, &answer);
+        rc = desk_wait(&desk, &answer);
+    }
+    queue_policy_clear(&p);
+}
+
+static bool is_told(const void *of)
+{
+    return strstr(told, of) != NULL;
+}
+
+static void a_policy_that_the_store_does_not_take_is_told(void **state)
+{
+    (void)state;
+    struct world w;
+    open_world(&w);
+    fill_store("x", 60000, 100, NOW + 1000);
+    fill_store("y", 100, 10000, NOW + 1000);
+    assert_int_equal(find(&w, "one.test").status, STS_POLICY);
+    wait_until(is_told, "not-kept one.test\n");
+    close_world(&w);
+}
+
+static void one_that_was_replaced_answers_and_stores_nothing(void **state)
+{
+    (void)state;
+    struct world w;
+    struct queue_policy p;
+    struct desk_answer none = {0};
+    open_world(&w);
+    loop_post(w.loop, retire, w.sts);
+    assert_int_equal(find(&w, "one.test").status, STS_POLICY);
+    queue_policy_remove(desk.q, "none.test", &desk.poster, desk_done, &none);
+    assert_int_equal(desk_wait(&desk, &none), -ENOENT); /* after what was handed in before */
+    assert_int_equal(queue_policy_find(desk.q, "one.test", &p), -ENOENT);
+    /* Nor does it look for what would be stored. */
+    LOCKED(w.now += 86400);
+    unsigned asked = count_of(&w, &w.txt_asked);
+    assert_int_equal(find(&w, "one.test").status, STS_POLICY);
+    assert_int_equal(find(&w, "one.test").status, STS_POLICY);
+    assert_int_equal(count_of(&w, &w.txt_asked), asked);
+    close_world(&w);
+}
+
+/* More than one part of a sweep holds, and the one that is due is the last. */
+static void a_sweep_comes_to_the_last_policy_in_parts(void **state)
+{
+    (void)state;
+    struct world w;
+    open_world(&w);
+    assert_int_equal(find(&w, "one.test").status, STS_POLICY);
+    wait_for_id("one.test", "1");
+    fill_store("a", 10, 300, NOW + 604800);
+    LOCKED(w.now += 86400; w.record = "v=STSv1; id=4");
+    walked_most = 0;
+    restart(&w, NULL);
+    wait_for_id("one.test", "4");
+    assert_in_range(walked_most, 1, 128);
+    close_world(&w);
+}
+
 /* Askers on loops of their own, some of whom change their mind. */
 struct asker {
     struct world *world;
@@ -1083,7 +1200,7 @@ static int end(void **state)
     return system(command);
 }
 
-#define SINGLE_TESTS 24
+#define SINGLE_TESTS 27
 
 int main(void)
 {
@@ -1114,6 +1231,9 @@ int main(void)
         cmocka_unit_test(who_waits_long_for_a_turn_is_told_so_and_keeps_it),
         cmocka_unit_test(who_waits_long_to_have_it_anew_gets_the_policy_in_force),
         cmocka_unit_test(what_stays_unknown_is_believed_ever_longer),
+        cmocka_unit_test(a_policy_that_the_store_does_not_take_is_told),
+        cmocka_unit_test(one_that_was_replaced_answers_and_stores_nothing),
+        cmocka_unit_test(a_sweep_comes_to_the_last_policy_in_parts),
     };
     struct CMUnitTest *next = &tests[SINGLE_TESTS];
     for (size_t i = 0; i < COUNT_OF(looks); i++) {
