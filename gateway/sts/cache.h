@@ -40,6 +40,8 @@ struct cached_domain {
     int64_t negative_until;
     enum fetch_result negative;
     enum sts_failure failure;
+    bool is_unreached;      /* because the policy host was not reached */
+    unsigned outages_ended; /* by then */
     char detail[FETCH_DETAIL_SIZE];
     /* Under way. */
     void *owner; /* the struct sts that fetches; for its callback */

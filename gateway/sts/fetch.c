@@ -26,6 +26,9 @@ struct fetch {
     struct net_address *addresses; /* of the policy host; owned */
     size_t address_count;
     struct turn turn;
+    struct sts_operator whose;
+    bool is_asked;
+    bool is_reached;
     struct https_request *request;
     char detail[FETCH_DETAIL_SIZE];
 };
@@ -51,6 +54,8 @@ void fetch_cancel(struct fetch *f)
 static void end(struct fetch *f, struct fetch_answer *answer)
 {
     answer->detail = f->detail;
+    answer->asked = f->is_asked ? &f->whose : NULL;
+    answer->is_reached = f->is_reached;
     turn_end(&f->turn);
     f->done(f->context, answer);
     free(f->addresses);
@@ -106,6 +111,8 @@ static void answered(void *context, const struct https_answer *answer)
 {
     struct fetch *f = context;
     f->request = NULL;
+    f->is_asked = answer->status != HTTPS_OUR_FAULT;
+    f->is_reached = answer->is_reached;
     switch (answer->status) {
     case HTTPS_ANSWERED:
         read_policy(f, answer);
@@ -162,7 +169,6 @@ static void wait_long(void *context)
 
 static void wait_for_turn(struct fetch *f, const struct dns_host *host)
 {
-    struct sts_operator whose;
     f->addresses = xalloc(host->address_count * sizeof *f->addresses);
     for (size_t i = 0; i < host->address_count; i++) {
         if (!is_blocked(f->settings, &host->addresses[i]))
@@ -173,8 +179,8 @@ static void wait_for_turn(struct fetch *f, const struct dns_host *host)
                  "every address of " HOST_PREFIX "%s is in a blocked network", f->domain);
         return;
     }
-    operator_of(f->domain, f->addresses, f->address_count, &whose);
-    turn_take(f->settings->turns, &f->turn, &whose, ask_policy_host, wait_long, f);
+    operator_of(f->domain, f->addresses, f->address_count, &f->whose);
+    turn_take(f->settings->turns, &f->turn, &f->whose, ask_policy_host, wait_long, f);
 }
 
 static void host_found(void *asker, const struct dns_host *host)

@@ -53,8 +53,10 @@ enum fetch_result {
 
 struct fetch_answer {
     enum fetch_result result;
-    enum sts_failure failure; /* NONE, UNKNOWN: as reports name it */
-    struct sts_policy policy; /* POLICY: the callee's own from then on, with id; no times */
+    enum sts_failure failure;         /* NONE, UNKNOWN: as reports name it */
+    struct sts_policy policy;         /* POLICY: the callee's own from then on, with id; no times */
+    const struct sts_operator *asked; /* borrowed; whose policy host it was; NULL: none was asked */
+    bool is_reached;                  /* it answered, with a certificate that is trusted */
     int64_t none_until; /* wall clock: the TXT answer is good until then; 0: it came further */
     const char *detail; /* borrowed; NONE: why, where there was a record */
 };

@@ -44,6 +44,7 @@ struct https_request {
     size_t answer_max;
     bool is_ending; /* curl may call while it is taken down: nothing is for it any more */
     bool is_too_large;
+    bool is_reached;   /* TLS is up, and the chain is trusted */
     bool is_nameless;  /* no DNS name in the certificate is the host's */
     bool is_our_fault; /* descriptors or memory were out */
     CURLcode failed;   /* what could not even be set up; CURLE_OK: all could */
@@ -133,6 +134,16 @@ static void explain(const struct https_request *r, CURLcode code, char out[DETAI
     }
 }
 
+/* The chain is verified before the name is. */
+static bool has_trusted_chain(struct https_request *r, CURLcode code)
+{
+    long result = 1;
+    return r->is_reached ||
+           (code == CURLE_PEER_FAILED_VERIFICATION &&
+            curl_easy_getinfo(r->easy, CURLINFO_SSL_VERIFYRESULT, &result) == CURLE_OK &&
+            result == 0);
+}
+
 /* The last thing done with the request. */
 static void finish(struct https_request *r, CURLcode code)
 {
@@ -141,6 +152,7 @@ static void finish(struct https_request *r, CURLcode code)
     long http_code = 0;
     struct https_answer answer = {
         .status = status_of(r, code), .content_type = "", .detail = detail};
+    answer.is_reached = has_trusted_chain(r, code);
     if (answer.status == HTTPS_ANSWERED) {
         curl_easy_getinfo(r->easy, CURLINFO_RESPONSE_CODE, &http_code);
         curl_easy_getinfo(r->easy, CURLINFO_CONTENT_TYPE, &type);
@@ -310,6 +322,7 @@ static int before_request(void *context, char *primary, char *local, int primary
 {
     struct https_request *r = context;
     (void)primary, (void)local, (void)primary_port, (void)local_port;
+    r->is_reached = true;
     r->is_nameless = !has_dns_name(r);
     return r->is_nameless ? CURL_PREREQFUNC_ABORT : CURL_PREREQFUNC_OK;
 }

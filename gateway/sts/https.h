@@ -42,6 +42,9 @@ struct https_answer {
     const char *content_type; /* ANSWERED: as sent, "" without */
     struct slice body;        /* ANSWERED */
     const char *detail;       /* else: what went wrong, printable ASCII */
+    /* The server showed a certificate with a chain to a root of ours: what else went wrong is not
+     * the way there, nor the CA file. */
+    bool is_reached;
 };
 
 struct https_request; /* opaque: a call under way */

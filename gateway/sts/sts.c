@@ -14,6 +14,7 @@
 
 #include "gateway/sts/cache.h"
 #include "gateway/sts/https.h"
+#include "gateway/sts/outage.h"
 #include "mail/date.h"
 
 #define LOOKS_BEHIND_MAX 8 /* that nobody waits for */
@@ -35,6 +36,9 @@
 #define SWEEP_FULL_MS 5000 /* while as many looks as may be are under way */
 #define SWEEP_BATCH 128
 
+#define OUTAGE                                                                                     \
+    "no policy host of several operators could be reached or trusted: is port 443 open for us, "   \
+    "is the CA file good?"
 #define BLIND "the store could not be read for an MTA-STS policy"
 
 enum question_state { QUESTION_RUNNING, QUESTION_ANSWERED, QUESTION_CANCELLED };
@@ -74,6 +78,7 @@ struct sts {
     struct cache cache;
     struct turns *turns;   /* owned */
     unsigned looks_behind; /* under way */
+    struct outage outage;
     struct loop_timer *sweep;
     char swept[DOMAIN_SIZE]; /* the policy looked at last; "": none yet */
 };
@@ -258,8 +263,12 @@ static void keep_policy(struct sts *s, struct cached_domain *d, const struct fet
     answer_all(d, STS_POLICY, d->kept, STS_FAILURE_NONE, "");
 }
 
-static int64_t believe_until(struct cached_domain *d, const struct fetch_answer *got, int64_t now)
+static int64_t believe_until(struct cached_domain *d, const struct fetch_answer *got,
+                             bool is_outage, int64_t now)
 {
+    /* In an outage of ours nothing is learnt of the destination. */
+    if (d->is_unreached && is_outage)
+        return now + BELIEVE_UNKNOWN_MIN;
     if (got->result == FETCH_UNKNOWN)
         return now + doubled(BELIEVE_UNKNOWN_MIN, d->unknowns++, BELIEVE_UNKNOWN_MAX);
     d->unknowns = 0;
@@ -281,13 +290,31 @@ static void take_nothing(struct sts *s, struct cached_domain *d, const struct fe
     if (got->result != FETCH_OUR_FAULT) {
         d->negative = got->result;
         d->failure = got->failure;
-        d->negative_until = believe_until(d, got, now);
+        d->is_unreached = got->asked && !got->is_reached;
+        d->outages_ended = s->outage.ended;
+        d->negative_until = believe_until(d, got, s->outage.is_on, now);
         snprintf(d->detail, sizeof d->detail, "%s", got->detail);
     }
     if (got->detail[0])
         tell(s, d, got->result == FETCH_OUR_FAULT ? EVENT_WARNING : EVENT_INFO,
              got->result == FETCH_NONE ? "no policy" : "unknown", got->detail);
-    answer_all(d, status_of(got->result), NULL, got->failure, got->detail);
+    if (got->asked && !got->is_reached && s->outage.is_on)
+        answer_all(d, STS_OUR_FAULT, NULL, STS_FAILURE_NONE, OUTAGE);
+    else
+        answer_all(d, status_of(got->result), NULL, got->failure, got->detail);
+}
+
+/* Whoever keeps an answer asks anew when that changes. */
+static void note_reach(struct sts *s, const struct fetch_answer *got)
+{
+    if (!got->asked || !outage_note(&s->outage, got->asked, got->is_reached, now_of(s)))
+        return;
+    atomic_fetch_add(&s->changes, 1);
+    if (s->outage.is_on)
+        EVENT(s->events, EVENT_ERROR, "sts", FIELD(KEY_STATE, "outage"), FIELD(KEY_REASON, OUTAGE),
+              FIELD(KEY_ERROR, got->detail));
+    else
+        EVENT(s->events, EVENT_INFO, "sts", FIELD(KEY_STATE, "outage over"));
 }
 
 static void look(struct sts *s, struct cached_domain *d, bool is_insisting);
@@ -299,6 +326,7 @@ static void fetched(void *context, struct fetch_answer *got)
     d->fetch = NULL;
     d->is_late = false;
     s->looks_behind -= d->is_behind;
+    note_reach(s, got);
     if (got->result == FETCH_POLICY) {
         take_policy(s, d, &got->policy);
     } else if (got->result == FETCH_SAME && !cached_is_in_force(d, now_of(s))) {
@@ -323,8 +351,8 @@ static void answer_who_waits(void *context)
     d->is_late = true;
     if (cached_is_in_force(d, now_of(s)))
         answer_all(d, STS_POLICY, d->kept, STS_FAILURE_NONE, "");
-    else if (d->is_blind)
-        answer_all(d, STS_OUR_FAULT, NULL, STS_FAILURE_NONE, BLIND);
+    else if (d->is_blind || s->outage.is_on)
+        answer_all(d, STS_OUR_FAULT, NULL, STS_FAILURE_NONE, d->is_blind ? BLIND : OUTAGE);
     else
         answer_all(d, STS_UNKNOWN, NULL, STS_FAILURE_FETCH,
                    "too many policy hosts do not answer: this one waits for its turn to be asked");
@@ -376,6 +404,16 @@ static bool may_refetch(struct cached_domain *d, int64_t now)
     return true;
 }
 
+/* What was learnt before or in an outage, which is over, says nothing. */
+static bool is_negative_good(const struct sts *s, struct cached_domain *d, int64_t now)
+{
+    if (now < d->negative_until && d->is_unreached && d->outages_ended != s->outage.ended) {
+        d->negative_until = 0;
+        d->unknowns = 0;
+    }
+    return now < d->negative_until;
+}
+
 static void consider(struct sts *s, struct sts_question *q)
 {
     int64_t now = now_of(s);
@@ -389,8 +427,11 @@ static void consider(struct sts *s, struct sts_question *q)
     } else if (cached_is_in_force(d, now)) {
         answer(q, STS_POLICY, d->kept, STS_FAILURE_NONE, "");
         look_behind(s, d);
-    } else if (now < d->negative_until) {
-        answer(q, status_of(d->negative), NULL, d->failure, d->detail);
+    } else if (is_negative_good(s, d, now)) {
+        if (d->is_unreached && s->outage.is_on)
+            answer(q, STS_OUR_FAULT, NULL, STS_FAILURE_NONE, OUTAGE);
+        else
+            answer(q, status_of(d->negative), NULL, d->failure, d->detail);
     } else {
         wait_for_look(s, d, q, false);
     }

@@ -44,7 +44,8 @@ enum sts_status {
     STS_NONE,      /* no policy in force */
     STS_POLICY,    /* one is, in whatever mode, "none" and "testing" too */
     STS_UNKNOWN,   /* what may pass: TXT failed or bogus, timeout, 5xx; and none is cached */
-    STS_OUR_FAULT, /* resolver, descriptors, store, CA file; and none is cached */
+    STS_OUR_FAULT, /* resolver, descriptors, store, CA file, no policy host of several operators
+                    * can be reached or trusted; and none is cached */
 };
 /* Borrowed for the call. */
 struct sts_answer {

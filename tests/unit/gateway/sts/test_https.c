@@ -103,6 +103,7 @@ struct seen {
     struct loop *loop;
     unsigned count;
     enum https_status status;
+    bool is_reached;
     unsigned code;
     char type[64];
     char body[256];
@@ -115,6 +116,7 @@ static void done(void *context, const struct https_answer *answer)
     struct seen *s = context;
     s->count++;
     s->status = answer->status;
+    s->is_reached = answer->is_reached;
     s->code = answer->code;
     s->body_len = answer->body.len;
     snprintf(s->body, sizeof s->body, "%.*s", SLICE_ARG(answer->body));
@@ -205,6 +207,7 @@ struct name_case {
     const char *host;
     bool is_good;
     const char *words;
+    bool is_untrusted;
 };
 
 static const struct name_case names[] = {
@@ -217,10 +220,10 @@ static const struct name_case names[] = {
     {"wrong.test", false, "no alternative certificate subject name matches"},
     {"cn.test", false, "no DNS name in the certificate is that of the host"},
     {"mail.test", false, "no DNS name in the certificate is that of the host"},
-    {"foreign.test", false, "issuer"},
-    {"self.test", false, "self"},
-    {"expired.test", false, "expired"},
-    {"future.test", false, "not yet valid"},
+    {"foreign.test", false, "issuer", true},
+    {"self.test", false, "self", true},
+    {"expired.test", false, "expired", true},
+    {"future.test", false, "not yet valid", true},
 };
 
 static void certificate(void **state)
@@ -231,6 +234,7 @@ static void certificate(void **state)
     if (s.status != (c->is_good ? HTTPS_ANSWERED : HTTPS_CERTIFICATE) ||
         !strstr(s.detail, c->words))
         fail_msg("%s: %d %s", c->host, s.status, s.detail);
+    assert_int_equal(s.is_reached, !c->is_untrusted);
     /* Nothing is asked of a server that is not the one. */
     assert_int_equal(requests_seen(), before + 1 + c->is_good);
 }
@@ -252,7 +256,9 @@ static void a_head_may_not_go_on_for_ever(void **state)
 static void what_may_pass_is_trouble(void **state)
 {
     (void)state;
-    assert_int_equal(get("good.test", "/cut").status, HTTPS_TROUBLE);
+    struct seen cut = get("good.test", "/cut");
+    assert_int_equal(cut.status, HTTPS_TROUBLE);
+    assert_true(cut.is_reached);
     assert_int_equal(get("good.test", "/gone").status, HTTPS_TROUBLE);
     assert_int_equal(get("good.test", "/no-http").status, HTTPS_TROUBLE);
     struct seen slow = run((struct https_call){
@@ -260,10 +266,12 @@ static void what_may_pass_is_trouble(void **state)
     assert_int_equal(slow.status, HTTPS_TROUBLE);
     assert_non_null(strstr(slow.detail, "timed out"));
     const uint16_t ports[] = {1, server.old_port, server.plain_port};
-    for (size_t i = 0; i < COUNT_OF(ports); i++)
-        assert_int_equal(
-            run((struct https_call){.host = "good.test", .path = "/seen", .port = ports[i]}).status,
-            HTTPS_TROUBLE);
+    for (size_t i = 0; i < COUNT_OF(ports); i++) {
+        struct seen s =
+            run((struct https_call){.host = "good.test", .path = "/seen", .port = ports[i]});
+        assert_int_equal(s.status, HTTPS_TROUBLE);
+        assert_false(s.is_reached);
+    }
 }
 
 static void every_address_is_tried(void **state)

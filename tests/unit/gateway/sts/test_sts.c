@@ -32,6 +32,7 @@
 
 static char folder[] = "/tmp/sealpost-test-sts-XXXXXX";
 static char ca_file[64];
+static struct pki_identity true_ca;
 static struct https_server server;
 static struct desk desk;
 
@@ -1030,6 +1031,83 @@ static void what_stays_unknown_is_believed_ever_longer(void **state)
     close_world(&w);
 }
 
+static bool is_told(const void *of)
+{
+    return strstr(told, of) != NULL;
+}
+
+#define OUTAGE                                                                                     \
+    "no policy host of several operators could be reached or trusted: is port 443 open for us, "   \
+    "is the CA file good?"
+
+static struct got find_number(struct world *w, unsigned number)
+{
+    char domain[32];
+    snprintf(domain, sizeof domain, "d%u.test", number);
+    return find(w, domain);
+}
+
+/* Nobody listens at the addresses of d1 and so on. */
+static void where_no_policy_host_can_be_reached_it_is_our_fault(void **state)
+{
+    (void)state;
+    struct world w;
+    open_world(&w);
+    LOCKED(w.is_spread = true);
+    for (unsigned i = 1; i < 5; i++)
+        assert_int_equal(find_number(&w, i).status, STS_UNKNOWN);
+    unsigned changes = sts_changes(w.sts);
+    struct got g = find_number(&w, 5);
+    assert_int_equal(g.status, STS_OUR_FAULT);
+    assert_int_equal(g.failure, STS_FAILURE_NONE);
+    assert_string_equal(g.detail, OUTAGE);
+    assert_int_not_equal(sts_changes(w.sts), changes);
+    assert_true(is_told("outage \n"));
+    unsigned asked = count_of(&w, &w.txt_asked);
+    assert_int_equal(find_number(&w, 1).status, STS_OUR_FAULT);
+    assert_int_equal(count_of(&w, &w.txt_asked), asked);
+    /* One that is reached ends it, and what was learnt in it. */
+    assert_int_equal(find(&w, "one.test").status, STS_POLICY);
+    assert_true(is_told("outage over \n"));
+    assert_int_equal(find_number(&w, 1).status, STS_UNKNOWN);
+    assert_int_equal(count_of(&w, &w.txt_asked), asked + 2);
+    /* And for ten minutes there is none. */
+    for (unsigned i = 6; i < 20; i++)
+        assert_int_equal(find_number(&w, i).status, STS_UNKNOWN);
+    close_world(&w);
+}
+
+static void write_ca(const struct pki_identity *ca)
+{
+    char key[128];
+    snprintf(key, sizeof key, "%s/other-key", folder);
+    pki_write(ca, NULL, ca_file, key);
+}
+
+/* Alone it means that there is no policy. */
+static void a_certificate_that_is_not_trusted_may_be_our_fault_too(void **state)
+{
+    (void)state;
+    struct world w;
+    struct pki_identity other =
+        pki_make(&(struct pki_options){.common_name = "Other", .is_ca = true}, NULL);
+    open_world(&w);
+    write_ca(&other);
+    assert_int_equal(find(&w, "one.test").status, STS_NONE);
+    LOCKED(w.is_spread = true);
+    for (unsigned i = 1; i < 4; i++)
+        assert_int_equal(find_number(&w, i).status, STS_UNKNOWN);
+    assert_int_equal(find_number(&w, 4).status, STS_OUR_FAULT);
+    assert_int_equal(find(&w, "one.test").status, STS_OUR_FAULT);
+    LOCKED(w.now += 300);
+    assert_int_equal(find(&w, "one.test").status, STS_OUR_FAULT);
+    write_ca(&true_ca);
+    LOCKED(w.now += 60);
+    assert_int_equal(find(&w, "one.test").status, STS_POLICY);
+    close_world(&w);
+    pki_free(&other);
+}
+
 /* Fills the share of policies. `refresh_at` of each. */
 static void fill_store(const char *domain, size_t text_len, unsigned max, int64_t refresh_at)
 {
@@ -1047,11 +1125,6 @@ static void fill_store(const char *domain, size_t text_len, unsigned max, int64_
         rc = desk_wait(&desk, &answer);
     }
     queue_policy_clear(&p);
-}
-
-static bool is_told(const void *of)
-{
-    return strstr(told, of) != NULL;
 }
 
 static void a_policy_that_the_store_does_not_take_is_told(void **state)
@@ -1172,20 +1245,18 @@ static int begin(void **state)
     (void)state;
     char certificate[128];
     char key[128];
-    struct pki_identity ca =
-        pki_make(&(struct pki_options){.common_name = "CA", .is_ca = true}, NULL);
+    true_ca = pki_make(&(struct pki_options){.common_name = "CA", .is_ca = true}, NULL);
     struct pki_identity good = pki_make(
         &(struct pki_options){.common_name = "x", .alt_names = "DNS:*.one.test, DNS:*.two.test"},
-        &ca);
+        &true_ca);
     assert_non_null(mkdtemp(folder));
     snprintf(ca_file, sizeof ca_file, "%s/ca", folder);
     snprintf(key, sizeof key, "%s/ca-key", folder);
-    pki_write(&ca, NULL, ca_file, key);
+    pki_write(&true_ca, NULL, ca_file, key);
     snprintf(certificate, sizeof certificate, "%s/good.test.pem", folder);
     snprintf(key, sizeof key, "%s/good.test.key", folder);
     pki_write(&good, NULL, certificate, key);
     pki_free(&good);
-    pki_free(&ca);
     write_policy("mta-sts.two.test", ENFORCE);
     https_server_start(&server, folder);
     return 0;
@@ -1196,11 +1267,12 @@ static int end(void **state)
     (void)state;
     char command[128];
     https_server_stop(&server);
+    pki_free(&true_ca);
     snprintf(command, sizeof command, "rm -r '%s'", folder);
     return system(command);
 }
 
-#define SINGLE_TESTS 27
+#define SINGLE_TESTS 29
 
 int main(void)
 {
@@ -1232,6 +1304,8 @@ int main(void)
         cmocka_unit_test(who_waits_long_to_have_it_anew_gets_the_policy_in_force),
         cmocka_unit_test(what_stays_unknown_is_believed_ever_longer),
         cmocka_unit_test(a_policy_that_the_store_does_not_take_is_told),
+        cmocka_unit_test(where_no_policy_host_can_be_reached_it_is_our_fault),
+        cmocka_unit_test(a_certificate_that_is_not_trusted_may_be_our_fault_too),
         cmocka_unit_test(one_that_was_replaced_answers_and_stores_nothing),
         cmocka_unit_test(a_sweep_comes_to_the_last_policy_in_parts),
     };

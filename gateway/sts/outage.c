@@ -1,0 +1,48 @@
+#include "gateway/sts/outage.h"
+
+static bool note_reached(struct outage *o, int64_t now)
+{
+    bool was_on = o->is_on;
+    o->reached_at = now;
+    o->count = 0;
+    o->is_on = false;
+    o->ended += was_on;
+    return was_on;
+}
+
+static void forget_old(struct outage *o, int64_t now)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < o->count; i++) {
+        if (now - o->failed[i].at < OUTAGE_SPAN)
+            o->failed[kept++] = o->failed[i];
+    }
+    o->count = kept;
+}
+
+static void remember(struct outage *o, const struct sts_operator *who, int64_t now)
+{
+    for (size_t i = 0; i < o->count; i++) {
+        if (operator_is_related(&o->failed[i].who, who)) {
+            o->failed[i].at = now;
+            return;
+        }
+    }
+    if (o->count == OUTAGE_OPERATORS)
+        return;
+    o->failed[o->count].who = *who;
+    o->failed[o->count++].at = now;
+}
+
+bool outage_note(struct outage *o, const struct sts_operator *who, bool is_reached, int64_t now)
+{
+    if (is_reached)
+        return note_reached(o, now);
+    if (o->is_on)
+        return false;
+    forget_old(o, now);
+    remember(o, who, now);
+    o->is_on =
+        o->count == OUTAGE_OPERATORS && (o->reached_at == 0 || now - o->reached_at >= OUTAGE_QUIET);
+    return o->is_on;
+}
