@@ -211,15 +211,16 @@ struct name_case {
 };
 
 static const struct name_case names[] = {
-    {"good.test", true, ""},
-    {"other.test", true, ""}, /* the server shows good.test's certificate, which names both */
-    {"wild.good.test", true, ""},
-    {"crowded.test", true, ""},
-    {"a.b.good.test", false, "no alternative certificate subject name matches"},
-    {"partial.good.test", false, ""},
-    {"wrong.test", false, "no alternative certificate subject name matches"},
-    {"cn.test", false, "no DNS name in the certificate is that of the host"},
-    {"mail.test", false, "no DNS name in the certificate is that of the host"},
+    {"good.test", true, "", false},
+    {"other.test", true, "",
+     false}, /* the server shows good.test's certificate, which names both */
+    {"wild.good.test", true, "", false},
+    {"crowded.test", true, "", false},
+    {"a.b.good.test", false, "no alternative certificate subject name matches", false},
+    {"partial.good.test", false, "", false},
+    {"wrong.test", false, "no alternative certificate subject name matches", false},
+    {"cn.test", false, "no DNS name in the certificate is that of the host", false},
+    {"mail.test", false, "no DNS name in the certificate is that of the host", false},
     {"foreign.test", false, "issuer", true},
     {"self.test", false, "self", true},
     {"expired.test", false, "expired", true},
