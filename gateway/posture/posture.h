@@ -42,8 +42,8 @@ struct posture_memory posture_memory(struct posture *p, const char *domain, cons
  * and the last of them at least an hour apart (an episode of somebody who strips STARTTLS is no
  * habit of the host), no look came after them, the last is at most an hour old, and neither DANE
  * nor MTA-STS had a say there. Then no mail goes there in clear whose sender demands TLS, whatever
- * the level. Where nothing is taken nothing is looked at, so the hour after which one is taken again
- * is all that corrects it. */
+ * the level. Where nothing is taken nothing is looked at, so the hour after which one is taken
+ * again is all that corrects it. */
 #define POSTURE_REFUSED_LOOKS 3
 #define POSTURE_REFUSED_SPREAD 3600
 #define POSTURE_REFUSED_FOR 3600
