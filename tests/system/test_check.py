@@ -3,15 +3,13 @@
 Whole tables are gone through at one go: probes wait for hosts, not for us.
 """
 
-import json
 import re
 import signal
-from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
 from subprocess import PIPE, Popen
 
 import pytest
 
+from lab.answers import all_of, check
 from lab.finger import finger
 from lab.https import Answer
 from lab.laboratory import Lab
@@ -23,32 +21,8 @@ from lab.sts import Policy, sts_domain
 from lab.world import DANE_CASES, DEAD_ADDRESS, LISTENERS, DaneCase
 from test_guarantee import FACTS, HOSTS, OLD_TLS
 
-STATUS = {"deliverable": 0, "refused": 1, "unknown": 75}
 # What delivery does where check says so; a 5xx of the destination fails, a stop holds.
 ENDS = {"deliverable": {"delivered"}, "refused": {"held", "failed"}, "unknown": {"deferred"}}
-HOST_FIELDS = {"host", "preference", "address", "reachable", "starttls", "protocol", "cipher", "tlsa", "verified",
-               "error"}
-
-
-def check(gateway: Sealpost, domain: str, *options: str) -> dict:
-    """What `check` says; its exit status must be the verdict's."""
-    result = gateway.ctl("--json", "check", domain, *options, check=False)
-    assert result.stdout, result.stderr
-    found = json.loads(result.stdout)
-    assert result.returncode == STATUS[found["verdict"]], (found, result.returncode)
-    assert not result.stderr
-    assert found["verdict"] == "deliverable" or re.match(r"[45]\.\d+\.\d+ \S", found["reason"]), found
-    for host in found["hosts"]:
-        assert HOST_FIELDS <= host.keys() and isinstance(host["reachable"], bool) and isinstance(host["starttls"], bool)
-        assert host["tlsa"] in ("none", "insecure", "usable", "unusable", "error"), host
-        assert host["verified"] in ("no", "dane", "sts", "pkix"), host
-        assert bool(host["error"]) != host["acceptable"], host
-    return found
-
-
-def all_of(work: Callable, items: Iterable) -> list:
-    with ThreadPoolExecutor(8) as pool:
-        return list(pool.map(work, items))
 
 
 def first_end(gateway: Sealpost, user: Account, recipient: str) -> str:

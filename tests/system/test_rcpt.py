@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
+from lab.answers import TAKEN, rcpt
 from lab.expect import expect_delivered, expect_failed, not_offered
 from lab.laboratory import Lab
 from lab.process import wait_until
@@ -16,7 +17,6 @@ from lab.scenes import NO_TLS, TLS_454, clear_domain
 from lab.sealpost import Account, Sealpost, Settings, make_message
 from lab.world import FreshDomain
 
-TAKEN = (250, "2.1.5 Ok")
 LOOKS = (0.0, 0.5, 1.0)  # hours; with these a host without TLS is known
 
 
@@ -28,17 +28,6 @@ def probing(make_gateway) -> Sealpost:
 @pytest.fixture
 def knowing(make_gateway) -> Sealpost:
     return make_gateway(Settings({"guarantee": {"at_rcpt": "known"}}, has_own_clock=True))
-
-
-def rcpt(gateway: Sealpost, user: Account, *recipients: str, sender: str | None = None) -> list[tuple[int, str]]:
-    """What is answered to each of them in one transaction, which ends there."""
-    smtp = gateway.login(user)
-    try:
-        code, text = smtp.mail(user.address if sender is None else sender)
-        assert code == 250, text
-        return [(code, text.decode()) for code, text in map(smtp.rcpt, recipients)]
-    finally:
-        smtp.close()
 
 
 def expect_refused(answer: tuple[int, str], status: str, words: str) -> None:
