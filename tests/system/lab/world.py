@@ -40,9 +40,10 @@ POOLS = {
     # signed, TLSA 3 1 1 of certificate "pool" for each host
     "dane": PoolKind("sealed.example", "secure", "198.19", 40, 100, (10, 20), has_tlsa=True),
     # unsigned, a single MX host, for whole tables at one go
-    "row": PoolKind("row.example", "insecure", "100.68", 0, 150, (10,)),
+    "row": PoolKind("row.example", "insecure", "100.68", 0, 250, (10,)),
     # with MTA-STS: unsigned, signed, signed with TLSA as above; short TTLs, for records that change under way
     "sts": PoolKind("sts.example", "insecure", "100.64", 0, 250, (10, 20), has_sts=True),
+    "sts-row": PoolKind("sts-row.example", "insecure", "100.69", 0, 150, (10, 20), has_sts=True),  # as "row"
     "sts-safe": PoolKind("sts-safe.example", "secure", "100.65", 0, 40, (10, 20), has_sts=True),
     "sts-dane": PoolKind("sts-dane.example", "secure", "100.66", 0, 40, (10, 20), has_tlsa=True, has_sts=True),
 }
