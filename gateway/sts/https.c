@@ -134,14 +134,16 @@ static void explain(const struct https_request *r, CURLcode code, char out[DETAI
     }
 }
 
-/* The chain is verified before the name is. */
+/* The chain is verified before the name is. Curl tells only what was wrong with the chain: for a
+ * wrong name the result stays as it was at the start, X509_V_ERR_UNSPECIFIED, which is 1. */
 static bool has_trusted_chain(struct https_request *r, CURLcode code)
 {
-    long result = 1;
-    return r->is_reached ||
-           (code == CURLE_PEER_FAILED_VERIFICATION &&
-            curl_easy_getinfo(r->easy, CURLINFO_SSL_VERIFYRESULT, &result) == CURLE_OK &&
-            result == 0);
+    long result = 0;
+    if (r->is_reached)
+        return true;
+    return code == CURLE_PEER_FAILED_VERIFICATION &&
+           curl_easy_getinfo(r->easy, CURLINFO_SSL_VERIFYRESULT, &result) == CURLE_OK &&
+           result <= 1;
 }
 
 /* The last thing done with the request. */
