@@ -342,8 +342,9 @@ WRAP(struct guarantee_host, client_facts, const struct client *c)
     return facts;
 }
 
-static void answer_recipient(struct client_recipient *r)
+static void answer_recipient(const struct client *c, struct client_recipient *r)
 {
+    char address[NET_ADDRESS_SIZE];
     static const struct {
         const char *to;
         enum guarantee_answer answer;
@@ -360,7 +361,7 @@ static void answer_recipient(struct client_recipient *r)
         r->answer = answers[i].answer;
         r->reply = outcome_local(answers[i].status, "said by the host");
         r->reply.code = answers[i].code;
-        outcome_set_host(&r->reply, HOST, "192.0.2.1", 25);
+        outcome_set_host(&r->reply, HOST, net_address_text(&c->o.to, address), c->o.to.port);
         r->is_relayed = !special.offers_dsn;
         scene.sent++;
         return;
@@ -374,7 +375,7 @@ static void end_transaction(void *argument)
     scene.now += c->visit->answer_s;
     for (size_t i = 0; i < c->t->count; i++)
         if (c->t->recipients[i].verdict.kind == GUARANTEE_ACCEPTABLE)
-            answer_recipient(&c->t->recipients[i]);
+            answer_recipient(c, &c->t->recipients[i]);
     c->state = c->is_secured ? CLIENT_SECURED : CLIENT_GREETED;
     c->handler->sent(c->context, c);
 }
