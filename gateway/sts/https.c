@@ -275,6 +275,7 @@ static curl_socket_t open_socket(void *context, curlsocktype purpose, struct cur
     int fd = socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
     if (fd < 0)
         r->is_our_fault = errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM;
+    /* cppcheck-suppress resourceLeak; it is curl's from here on */
     return fd < 0 ? CURL_SOCKET_BAD : fd;
 }
 
