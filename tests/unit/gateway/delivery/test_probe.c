@@ -122,6 +122,14 @@ void __wrap_posture_learn(struct posture *p, const char *domain, const struct gu
     (void)now;
 }
 
+bool __wrap_posture_suspends_stops(const struct posture *p, int64_t now);
+bool __wrap_posture_suspends_stops(const struct posture *p, int64_t now)
+{
+    (void)p;
+    (void)now;
+    return false;
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {

@@ -342,5 +342,7 @@ int main(void)
         cmocka_unit_test(without_a_hook_or_an_answer_recipients_are_taken),
         cmocka_unit_test(a_hook_that_is_silent_is_cancelled_after_three_seconds),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    int failed = cmocka_run_group_tests(tests, NULL, NULL);
+    loop_end_pool(); /* what OpenSSL keeps for its threads */
+    return failed;
 }
