@@ -1,5 +1,6 @@
 """What must outlive a restart, and what time does to a queued message."""
 
+import signal
 import subprocess
 import time
 
@@ -12,6 +13,16 @@ from lab.rogue_mx import SILENCE, Act, Script
 from lab.sealpost import BUILD, Sealpost, Settings
 
 SLOW_RETRY = {"first": "10m", "max": "4h", "lifetime": "5d", "warn_after": "4h"}
+
+
+def test_sigterm_that_is_sent_again_and_again_changes_nothing(make_gateway) -> None:
+    gateway = make_gateway()
+    process = gateway.daemon.process
+    end = time.monotonic() + 10
+    while process.poll() is None and time.monotonic() < end:
+        process.send_signal(signal.SIGTERM)
+    assert process.returncode == 0
+    assert gateway.events("stopping")
 
 
 def test_a_queued_message_survives_a_restart(make_gateway, lab: Lab) -> None:

@@ -30,7 +30,7 @@ class PoolKind:
 
 POOLS = {
     # an unsigned domain with a single MX host
-    "one": PoolKind("one.example", "insecure", "198.19", 140, 110, (10,)),
+    "one": PoolKind("one.example", "insecure", "100.70", 0, 250, (10,)),
     # the same with three MX hosts in order
     "plain": PoolKind("pool.example", "insecure", "198.18", 0, 150, (10, 20, 30)),
     # two of equal preference
