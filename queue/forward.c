@@ -111,41 +111,47 @@ static void report_damage(struct queue *q, const char *owner)
           FIELD(KEY_ERROR, "forwards"));
 }
 
+/* The forwards of the owner whose key this is; or, of all, of the first from these octets of the
+ * key on, whose key it is then. A damaged record is no error, and leaves *t empty. */
+static int read_next(struct queue *q, bool is_one, char key[ADDRESS_SIZE], size_t len,
+                     struct targets *t, bool *is_sound)
+{
+    struct cursor c = {0};
+    struct txn *view = store_view(q->store);
+    if (!view)
+        return -EIO;
+    int rc = is_one ? directory_resolve(view, key) : 0;
+    if (rc == 0)
+        rc = cursor_open(view, TABLE_FORWARD, &c);
+    if (rc == 0)
+        rc = cursor_seek(&c, (struct slice){key, is_one ? strlen(key) : len});
+    if (rc == 0 && is_one && !slice_equal(c.key, slice_of(key)))
+        rc = -ENOENT;
+    if (rc == 0 && !slice_copy(c.key, key, ADDRESS_SIZE))
+        rc = -EIO;
+    *is_sound = rc == 0 && record_get_list(c.value, &t->list, &t->count);
+    cursor_close(&c);
+    store_view_end(view);
+    return rc;
+}
+
 int queue_forwards_walk(struct queue *q, const char *owner, queue_forward_visit *visit,
                         void *context)
 {
     char key[ADDRESS_SIZE] = "";
-    size_t key_len = 0;
-    if (owner) {
-        if (!directory_key(owner, key))
-            return 0;
-        key_len = strlen(key);
-    }
-    for (bool goes_on = true; goes_on;) {
+    size_t len = 0;
+    if (owner && !directory_key(owner, key))
+        return 0;
+    for (bool goes_on = true; goes_on; len = strlen(key) + 1) {
         struct targets t = {0};
-        struct cursor c = {0};
-        struct txn *view = store_view(q->store);
-        if (!view)
-            return -EIO;
-        int rc = owner ? directory_resolve(view, key) : 0;
-        if (rc == 0)
-            rc = cursor_open(view, TABLE_FORWARD, &c);
-        if (rc == 0)
-            rc = cursor_seek(&c, (struct slice){key, owner ? strlen(key) : key_len});
-        if (rc == 0 && owner && !slice_equal(c.key, slice_of(key)))
-            rc = -ENOENT;
-        if (rc == 0 && !slice_copy(c.key, key, sizeof key))
-            rc = -EIO;
-        bool is_sound = rc == 0 && record_get_list(c.value, &t.list, &t.count);
-        cursor_close(&c);
-        store_view_end(view);
+        bool is_sound;
+        int rc = read_next(q, owner != NULL, key, len, &t, &is_sound);
         if (rc == 0 && !is_sound)
             report_damage(q, key);
         goes_on = rc == 0 && visit_targets(key, &t, visit, context) && !owner;
         free(t.list);
         if (rc != 0 || (owner && !is_sound))
             return rc == -ENOENT ? 0 : -EIO;
-        key_len = strlen(key) + 1;
     }
     return 0;
 }
