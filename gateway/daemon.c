@@ -614,12 +614,12 @@ static void begin_reload(void *context)
 
 static void end_loops(struct gateway *g)
 {
-    static const int too_late[] = {SIGTERM, SIGINT, SIGHUP};
-    for (size_t i = 0; i < COUNT_OF(g->signals); i++)
+    static const int numbers[] = {SIGTERM, SIGINT, SIGHUP}; /* as in handle_signals() */
+    for (size_t i = 0; i < COUNT_OF(g->signals); i++) {
         loop_signal_free(g->signals[i]);
-    /* Without a handler the next one would end us before the last commit. */
-    for (size_t i = 0; i < COUNT_OF(too_late); i++)
-        signal(too_late[i], SIG_IGN);
+        /* Without a handler the next one would end us before the last commit. */
+        signal(numbers[i], SIG_IGN);
+    }
     sts_free(g->old_sts);
     sts_free(g->sts);
     dns_free(g->old_dns);

@@ -21,6 +21,7 @@ def test_sigterm_that_is_sent_again_and_again_changes_nothing(make_gateway) -> N
     end = time.monotonic() + 10
     while process.poll() is None and time.monotonic() < end:
         process.send_signal(signal.SIGTERM)
+        time.sleep(0.005)
     assert process.returncode == 0
     assert gateway.events("stopping")
 
