@@ -14,8 +14,7 @@
 #define OUTAGE_OPERATORS 5
 #define OUTAGE_QUIET 600 /* no success for so long */
 #define OUTAGE_SPAN 3600 /* older failures do not count */
-#define OUTAGE_MAX 14400 /* of a day; one that was shorter than OUTAGE_QUIET counts as that long   \
-                          */
+#define OUTAGE_MAX 14400 /* of a day; each counts as OUTAGE_QUIET at least */
 
 struct outage {
     bool is_on;
