@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "queue/learn.h"
 #include "queue/room.h"
@@ -128,15 +129,40 @@ static int run_remove(struct op *op, struct batch *b)
     return rc == -ENOENT ? 0 : rc;
 }
 
+static bool has_text_of(struct slice record, struct slice other)
+{
+    struct queue_policy p;
+    struct queue_policy q;
+    bool is_same = record_get_policy(record, &p);
+    is_same = record_get_policy(other, &q) && is_same && strcmp(p.text, q.text) == 0;
+    queue_policy_clear(&p);
+    queue_policy_clear(&q);
+    return is_same;
+}
+
+static int run_remove_older(struct op *op, struct batch *b)
+{
+    struct policy_op *change = (struct policy_op *)op;
+    struct slice old;
+    int rc = store_get(b->txn, TABLE_POLICY, slice_of(change->domain), &old);
+    if (rc != 0 || has_text_of(old, buffer_slice(&change->record)))
+        return rc == -ENOENT ? 0 : rc;
+    return store_delete(b->txn, TABLE_POLICY, slice_of(change->domain));
+}
+
 /* After a restart the older one would be in force again: "testing", say, though the domain has gone
- * on to "enforce". */
+ * on to "enforce". One that says the same is as true as before. */
 static struct op *remove_older(struct op *op, struct queue *q)
 {
     struct policy_op *change = (struct policy_op *)op;
+    struct policy_op *removal;
     (void)q;
     if (op->answer == -EINVAL)
         return NULL;
-    return &policy_op_new(run_remove, change->domain, NULL, NULL, NULL)->op;
+    removal = policy_op_new(run_remove_older, change->domain, NULL, NULL, NULL);
+    if (!buffer_append(&removal->record, buffer_slice(&change->record)))
+        panic("policy: a record became longer");
+    return &removal->op;
 }
 
 void queue_policy_put(struct queue *q, const struct queue_policy *p,

@@ -28,8 +28,8 @@ void queue_policy_clear(struct queue_policy *p);
 NODISCARD int queue_policy_find(struct queue *q, const char *domain, struct queue_policy *out);
 /* Adds or replaces. Copied. -EINVAL: no domain, or text above QUEUE_POLICY_TEXT_MAX; -ENOSPC: the
  * store or the share of learnt things is full. One that replaces another is taken all the same, as
- * long as there is any room. Where it could not be written, the older one is removed: it is not the
- * domain's any more. done may be NULL, and then poster too. */
+ * long as there is any room. Where it could not be written, an older one of another text is
+ * removed: it is not the domain's any more. done may be NULL, and then poster too. */
 void queue_policy_put(struct queue *q, const struct queue_policy *p,
                       const struct queue_poster *poster, queue_done *done, void *context);
 /* -ENOENT: none. done may be NULL. */

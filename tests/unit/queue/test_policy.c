@@ -169,6 +169,35 @@ static void where_a_new_policy_cannot_be_stored_the_older_one_goes(void **state)
     assert_false(is_out_of_store("d000.example"));
 }
 
+static int put_next(unsigned *number, const char *id, size_t text_len, char domain[64])
+{
+    snprintf(domain, 64, "d%03u.example", (*number)++);
+    return put(domain, id, text_len);
+}
+
+static void a_refresh_that_cannot_be_stored_leaves_the_same_policy(void **state)
+{
+    const char *longer_id = "20261122000000";
+    char domain[64];
+    unsigned next = 0;
+    (void)state;
+    while (put_next(&next, "1", 6000, domain) == 0)
+        assert_in_range(next, 0, 1000);
+    next = 0;
+    while (put_next(&next, "2", 60000, domain) == 0)
+        assert_in_range(next, 0, 100);
+    while (put_next(&next, "2", 10000, domain) == 0) /* by a page each, until there is none */
+        assert_in_range(next, 0, 100);
+    for (int i = 0; i < 2; i++) /* nor the two of the policy that went for it */
+        assert_int_equal(put_next(&next, "2", 10000, domain), 0);
+    assert_int_equal(put_next(&next, longer_id, 6000, domain), -ENOSPC);
+    assert_int_equal(removed("none.example"), -ENOENT); /* comes after a removal */
+    assert_false(is_out_of_store(domain));
+    assert_int_equal(put(domain, longer_id, 6001), -ENOSPC);
+    assert_int_equal(removed("none.example"), -ENOENT);
+    assert_true(is_out_of_store(domain));
+}
+
 static void what_no_policy_can_be_leaves_the_one_there_is(void **state)
 {
     (void)state;
@@ -289,6 +318,7 @@ int main(void)
         TEST(a_walk_in_parts_meets_each_once),
         TEST(a_policy_is_replaced_by_a_larger_one_though_the_share_is_taken),
         TEST(where_a_new_policy_cannot_be_stored_the_older_one_goes),
+        TEST(a_refresh_that_cannot_be_stored_leaves_the_same_policy),
         TEST(what_no_policy_can_be_leaves_the_one_there_is),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
