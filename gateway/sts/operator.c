@@ -45,7 +45,7 @@ void operator_of(const char *domain, const struct net_address *addresses, size_t
                  struct sts_operator *out)
 {
     *out = (struct sts_operator){.count = 1};
-    snprintf(out->marks[0], DOMAIN_SIZE, "%s", registered(domain));
+    snprintf(out->marks[OPERATOR_DOMAIN_MARK], DOMAIN_SIZE, "%s", registered(domain));
     for (size_t i = 0; i < count && i < OPERATOR_ADDRESSES_MAX; i++)
         add_address(out, &addresses[i]);
 }

@@ -7,6 +7,7 @@
 
 #include "gateway/net/address.h"
 
+#define OPERATOR_DOMAIN_MARK 0 /* the others are of addresses */
 #define OPERATOR_ADDRESSES_MAX 4
 #define OPERATOR_MARKS_MAX (1 + OPERATOR_ADDRESSES_MAX)
 

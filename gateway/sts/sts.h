@@ -5,8 +5,8 @@
  * for its max_age whatever TXT record and policy host say meanwhile; only a newly fetched valid one
  * takes its place. About once a day it is fetched anew, also where nobody asks, so that it does not
  * run out. One look at a domain at a time, whoever asks meanwhile joins it. Policy hosts are asked
- * 256 at once, of which eight of one operator; who waits long for that is told STS_UNKNOWN
- * meanwhile. */
+ * 256 at once, of which eight at one address and two of one registered domain; who waits long for
+ * that is told STS_UNKNOWN meanwhile. */
 #ifndef GATEWAY_STS_STS_H
 #define GATEWAY_STS_STS_H
 

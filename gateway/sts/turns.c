@@ -63,12 +63,17 @@ static void mark_unref(struct turn_mark *mark)
 
 /* --- turns --- */
 
+static unsigned turns_of_mark(size_t number)
+{
+    return number == OPERATOR_DOMAIN_MARK ? TURNS_OF_DOMAIN_MAX : TURNS_OF_ADDRESS_MAX;
+}
+
 static bool may_begin(const struct turns *t, const struct turn *turn)
 {
     if (t->running >= TURNS_MAX)
         return false;
     for (size_t i = 0; i < turn->mark_count; i++) {
-        if (turn->marks[i]->running >= TURNS_OF_ONE_MAX)
+        if (turn->marks[i]->running >= turns_of_mark(i))
             return false;
     }
     return true;

@@ -1,5 +1,6 @@
-/* turns.h - who may ask a policy host now: 256 at once, of which eight of one operator, so that
- * hosts that take a connection and keep silent hold up their own operator's alone.
+/* turns.h - who may ask a policy host now: 256 at once, of which eight at one address and two of
+ * one registered domain, so that hosts that take a connection and keep silent hold up their own
+ * operator's alone.
  *
  * In the order of coming, but who waits for an operator's others is passed by. Home loop only. */
 #ifndef GATEWAY_STS_TURNS_H
@@ -11,7 +12,9 @@
 #include "gateway/sts/operator.h"
 
 #define TURNS_MAX 256
-#define TURNS_OF_ONE_MAX 8
+#define TURNS_OF_ADDRESS_MAX 8
+/* Fewer: its owner may point it at an address that others share, and must not fill that. */
+#define TURNS_OF_DOMAIN_MAX 2
 
 struct turns; /* opaque */
 struct turn_mark;

@@ -56,8 +56,9 @@ struct world {
     const char *record;
     enum dns_status host_status;
     const char *address;
-    bool is_holding; /* nothing is answered */
-    bool is_spread;  /* the policy host of dN has the address 127.1.0.N */
+    const char *also; /* each policy host's second address; NULL: it has one */
+    bool is_holding;  /* nothing is answered */
+    bool is_spread;   /* the policy host of dN has the address 127.1.0.N */
     unsigned txt_asked;
     unsigned host_asked;
     unsigned live; /* questions neither answered nor cancelled */
@@ -96,16 +97,19 @@ static void answer_dns(void *argument)
         pthread_mutex_unlock(&lock);
         a->txt(a->asker, &txt);
     } else {
-        struct net_address address;
-        struct dns_host host = {.status = w->host_status, .addresses = &address};
+        struct net_address addresses[2];
+        struct dns_host host = {.status = w->host_status, .addresses = addresses};
         unsigned number = 0;
         char spread[32];
         const char *digits = a->name + strlen("mta-sts.d");
         if (w->is_spread && strncmp(a->name, "mta-sts.d", 9) == 0)
             number = (unsigned)strtoul(digits, NULL, 10);
         snprintf(spread, sizeof spread, "127.1.0.%u", number);
-        assert_true(net_address_parse(slice_of(number > 0 ? spread : w->address), &address));
-        host.address_count = w->host_status == DNS_DATA ? 1 : 0;
+        assert_true(net_address_parse(slice_of(number > 0 ? spread : w->address), &addresses[0]));
+        if (w->also)
+            assert_true(net_address_parse(slice_of(w->also), &addresses[1]));
+        if (w->host_status == DNS_DATA)
+            host.address_count = w->also ? 2 : 1;
         snprintf(host.detail, sizeof host.detail, "the host did not work");
         pthread_mutex_unlock(&lock);
         a->host(a->asker, &host);
@@ -940,6 +944,22 @@ static void silent_policy_hosts_at_one_address_hold_up_no_other(void **state)
     end_silence(&s);
 }
 
+/* They have the address of one.test too, which others share. */
+static void silent_policy_hosts_of_one_domain_leave_turns_at_their_address(void **state)
+{
+    (void)state;
+    struct world w;
+    static struct silence s;
+    open_world(&w);
+    LOCKED(w.address = "127.1.0.1"; w.also = "127.0.0.1");
+    ask_silent_hosts(&w, &s, "silent.test");
+    wait_until(has_asked_for_all_hosts, &w);
+    LOCKED(w.address = "127.0.0.1"; w.also = NULL);
+    assert_int_equal(find(&w, "one.test").status, STS_POLICY);
+    close_world(&w);
+    end_silence(&s);
+}
+
 static void a_silent_dns_holds_up_no_other(void **state)
 {
     (void)state;
@@ -960,6 +980,17 @@ static void a_silent_dns_holds_up_no_other(void **state)
 
 #define WAITS "too many policy hosts do not answer: this one waits for its turn to be asked"
 
+static void all_wait_but(struct world *w, struct silence *s, unsigned running)
+{
+    for (unsigned i = running; i < SILENT; i++) {
+        wait_until(has_answer, &s->got[i]);
+        assert_int_equal(s->got[i].status, STS_UNKNOWN);
+        assert_string_equal(s->got[i].detail, WAITS);
+    }
+    for (unsigned i = 0; i < running; i++)
+        assert_int_equal(count_of(w, &s->got[i].count), 0);
+}
+
 static void who_waits_long_for_a_turn_is_told_so_and_keeps_it(void **state)
 {
     (void)state;
@@ -969,14 +1000,8 @@ static void who_waits_long_for_a_turn_is_told_so_and_keeps_it(void **state)
     LOCKED(w.is_spread = true; w.outside.patience_ms = 200);
     restart(&w, NULL);
     ask_silent_hosts(&w, &s, "silent.test");
-    for (unsigned i = 8; i < SILENT; i++) {
-        wait_until(has_answer, &s.got[i]);
-        assert_int_equal(s.got[i].status, STS_UNKNOWN);
-        assert_string_equal(s.got[i].detail, WAITS);
-    }
+    all_wait_but(&w, &s, 2);
     assert_string_equal(find(&w, "d20.silent.test").detail, WAITS);
-    for (unsigned i = 0; i < 8; i++)
-        assert_int_equal(count_of(&w, &s.got[i].count), 0);
     unsigned asked = count_of(&w, &w.txt_asked);
     assert_int_equal(asked, SILENT);
     /* Now they answer, in a way: who waits gets the turn. */
@@ -987,6 +1012,21 @@ static void who_waits_long_for_a_turn_is_told_so_and_keeps_it(void **state)
     }
     assert_int_equal(count_of(&w, &w.txt_asked), asked);
     close_world(&w);
+}
+
+/* Such are a hoster's customers, whose policy hosts are CNAMEs of one of its own. */
+static void eight_domains_with_one_address_are_asked_at_once(void **state)
+{
+    (void)state;
+    struct world w;
+    static struct silence s;
+    open_world(&w);
+    LOCKED(w.address = "127.1.0.1"; w.outside.patience_ms = 200);
+    restart(&w, NULL);
+    ask_silent_hosts(&w, &s, "test");
+    all_wait_but(&w, &s, 8);
+    close_world(&w);
+    end_silence(&s);
 }
 
 /* A policy in force is the answer all the same. */
@@ -1000,7 +1040,7 @@ static void who_waits_long_to_have_it_anew_gets_the_policy_in_force(void **state
     restart(&w, NULL);
     assert_int_equal(find(&w, "one.test").status, STS_POLICY);
     LOCKED(w.address = "127.1.0.1");
-    ask_silent_hosts(&w, &s, "silent.test");
+    ask_silent_hosts(&w, &s, "test");
     wait_until(has_asked_for_all_hosts, &w);
     assert_int_equal(refetch(&w, "one.test").status, STS_POLICY);
     close_world(&w);
@@ -1272,7 +1312,7 @@ static int end(void **state)
     return system(command);
 }
 
-#define SINGLE_TESTS 29
+#define SINGLE_TESTS 31
 
 int main(void)
 {
@@ -1299,8 +1339,10 @@ int main(void)
         cmocka_unit_test(a_record_that_cannot_be_read_is_our_fault_until_a_policy_takes_its_place),
         cmocka_unit_test(silent_policy_hosts_of_one_domain_hold_up_no_other),
         cmocka_unit_test(silent_policy_hosts_at_one_address_hold_up_no_other),
+        cmocka_unit_test(silent_policy_hosts_of_one_domain_leave_turns_at_their_address),
         cmocka_unit_test(a_silent_dns_holds_up_no_other),
         cmocka_unit_test(who_waits_long_for_a_turn_is_told_so_and_keeps_it),
+        cmocka_unit_test(eight_domains_with_one_address_are_asked_at_once),
         cmocka_unit_test(who_waits_long_to_have_it_anew_gets_the_policy_in_force),
         cmocka_unit_test(what_stays_unknown_is_believed_ever_longer),
         cmocka_unit_test(a_policy_that_the_store_does_not_take_is_told),
