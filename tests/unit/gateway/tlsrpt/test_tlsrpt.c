@@ -115,7 +115,7 @@ static struct counted *counted_of(const char *domain)
     for (size_t i = 0; i < w.count; i++)
         if (strcmp(w.list[i].domain, domain) == 0)
             return &w.list[i];
-    EXPECT(!"a domain of the test");
+    expect(false, "the domain is one of the test's", __LINE__);
     return &w.list[0];
 }
 
