@@ -34,6 +34,8 @@ struct attempt {
     struct dns_question *question; /* NULL: none under way */
     struct sts_question *policy_question;
     struct known_policy policy; /* owned content */
+    int64_t policy_taken_at;    /* wall clock seconds */
+    bool was_policy_renewed;    /* for the present address */
     bool was_policy_fetched_anew;
     enum guarantee_destination found;
     char detail[256]; /* of `found` */
@@ -108,6 +110,9 @@ void attempt_ask_policy(struct attempt *a);
  * fetched anew, once in an attempt, and the present address is contacted under what came of it
  * (GUARANTEE.md section 6). False: nothing to do, or done before. */
 bool attempt_doubts_policy(struct attempt *a, const struct guarantee_host *facts);
+/* The policy is over before the present address is contacted: it is asked for again, and the
+ * address is contacted under what came of it. False: nothing to do. */
+bool attempt_renews_policy(struct attempt *a);
 void attempt_cancel_policy(struct attempt *a);
 int64_t attempt_policy_until(const struct attempt *a); /* INT64_MAX where none is in force */
 

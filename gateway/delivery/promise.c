@@ -6,6 +6,7 @@ static void keep_answer(struct attempt *a, const struct sts_answer *answer)
     a->policy_question = NULL;
     known_policy_clear(&a->policy);
     known_policy_set(&a->policy, answer);
+    a->policy_taken_at = date_now();
     destination_keep_policy(a->o.destination, &a->policy, date_now());
 }
 
@@ -41,6 +42,19 @@ bool attempt_doubts_policy(struct attempt *a, const struct guarantee_host *facts
     a->was_policy_fetched_anew = true;
     a->policy_question =
         sts_find(a->o.sts, a->o.loop, a->next_hop.target.name, STS_REFETCH, answered_anew, a);
+    return true;
+}
+
+/* An answer serves the second it came in, and is asked for once for each address, however short its
+ * max_age: else one of 0 would be asked for without end. */
+bool attempt_renews_policy(struct attempt *a)
+{
+    int64_t now = date_now();
+    if (now < attempt_policy_until(a) || now <= a->policy_taken_at || a->was_policy_renewed)
+        return false;
+    a->was_policy_renewed = true;
+    a->policy_question =
+        sts_find(a->o.sts, a->o.loop, a->next_hop.target.name, STS_CACHED_FIRST, answered_anew, a);
     return true;
 }
 

@@ -90,6 +90,8 @@ static void contact_address(struct attempt *a, const struct net_address *to)
         ask_again(a);
         return;
     }
+    if (attempt_renews_policy(a))
+        return;
     struct guarantee_host facts = attempt_facts_before(a, to);
     if (attempt_doubts_policy(a, &facts))
         return;
@@ -136,6 +138,7 @@ void attempt_next_address(struct attempt *a)
         leave_the_rest(a);
         return;
     }
+    a->was_policy_renewed = false;
     contact_address(a, &a->host.addresses[a->address_index++]);
 }
 

@@ -27,6 +27,14 @@ struct answer {
     uint8_t record; /* first octet of the TLSA record */
 };
 
+/* One answer about the MTA-STS policy, in mode enforce. */
+struct promise {
+    enum sts_status status;
+    int64_t max_age;
+    bool is_for_others; /* lists another host */
+    int64_t answer_s;
+};
+
 /* One connection. */
 struct visit {
     int64_t connect_s;
@@ -58,13 +66,15 @@ static struct {
     unsigned notify;
     bool wants_receipt;
     bool offers_dsn;
+    const struct promise *promises; /* NULL: no policy */
+    int64_t host_answer_s;
 } special;
 
 static struct scene {
     int64_t now;
     const struct answer *answers;
     const struct visit *visits;
-    unsigned asked, connections, sent;
+    unsigned asked, connections, sent, policies_asked;
     uint8_t records[4]; /* what each connection was given */
     enum ret ret;       /* of the last transaction */
     unsigned notify;
@@ -146,6 +156,7 @@ WRAP(struct dns_question *, dns_find_mx, struct dns *d, struct loop *l, const ch
 static void answer_host(void *argument)
 {
     const struct answer *a = argument;
+    scene.now += special.host_answer_s;
     struct net_address addresses[2];
     struct dns_tlsa_record record = {.usage = 3, .selector = 1, .matching = 1, .len = 32};
     record.data[0] = a->record;
@@ -182,7 +193,7 @@ WRAP(struct dns_question *, dns_find_host, struct dns *d, struct loop *l, const 
     return question;
 }
 
-/* ---- no MTA-STS policy, no memory ---- */
+/* ---- the MTA-STS policy, no memory ---- */
 
 static struct {
     void (*found)(void *context, const struct sts_answer *answer);
@@ -191,9 +202,24 @@ static struct {
 
 static void answer_policy(void *argument)
 {
-    (void)argument;
-    struct sts_answer none = {.status = STS_NONE, .detail = ""};
-    policy_asker.found(policy_asker.context, &none);
+    static const struct promise none = {.status = STS_NONE};
+    const struct promise *p = argument ? argument : &none;
+    char mx[1][DOMAIN_SIZE] = {HOST};
+    char text[] = "as it was served";
+    scene.now += p->answer_s;
+    if (p->is_for_others)
+        snprintf(mx[0], sizeof mx[0], "mx.example.org");
+    struct sts_policy policy = {.mode = STS_MODE_ENFORCE,
+                                .max_age = p->max_age,
+                                .expires_at = scene.now + p->max_age,
+                                .mx_count = 1,
+                                .mx = mx,
+                                .text = text};
+    struct sts_answer answer = {.status = p->status,
+                                .policy = p->status == STS_POLICY ? &policy : NULL,
+                                .is_new = true,
+                                .detail = ""};
+    policy_asker.found(policy_asker.context, &answer);
 }
 
 WRAP(struct sts_question *, sts_find, struct sts *s, struct loop *l, const char *domain,
@@ -205,7 +231,9 @@ WRAP(struct sts_question *, sts_find, struct sts *s, struct loop *l, const char 
     assert_int_equal(how, STS_CACHED_FIRST);
     policy_asker.found = found;
     policy_asker.context = context;
-    post(answer_policy, NULL);
+    unsigned number = scene.policies_asked++;
+    /* NOLINTNEXTLINE(clang-diagnostic-cast-qual): it is read only */
+    post(answer_policy, special.promises ? (void *)(uintptr_t)&special.promises[number] : NULL);
     return (struct sts_question *)&policy_asker;
 }
 
@@ -333,6 +361,7 @@ WRAP(struct guarantee_host, client_facts, const struct client *c)
     facts.tls = GUARANTEE_TLS_ESTABLISHED;
     facts.protocol = "TLSv1.3";
     facts.cipher = "TLS_AES_128_GCM_SHA256";
+    facts.is_pkix_valid = facts.is_pkix_for_host = special.promises != NULL;
     facts.is_dane_matched = facts.tlsa == GUARANTEE_TLSA_USABLE;
     if (facts.is_dane_matched && scene.now > c->o.tlsa_expires_at) {
         facts.is_dane_matched = false;
@@ -665,6 +694,74 @@ static int forget_special(void **state)
     return 0;
 }
 
+#define PROMISED(seconds)                                                                          \
+    {                                                                                              \
+        .status = STS_POLICY, .max_age = (seconds)                                                 \
+    }
+static const struct answer without_dane[] = {{false, DNS_DATA, DNS_TLSA_NONE, 3600, 0}};
+
+static void a_policy_that_ended_before_the_next_address_is_asked_for_anew(void **state)
+{
+    (void)state;
+    static const struct promise promises[] = {PROMISED(10), PROMISED(3600)};
+    static const struct visit late[] = {REFUSED_AFTER(10), {.handshake_s = 1}};
+    special.promises = promises;
+    attempt(without_dane, late, 1);
+    assert_int_equal(scene.policies_asked, 2);
+    assert_int_equal(scene.connections, 2);
+    expect("bob@example.net", DISPOSITION_DELIVERED, "2.0.0");
+    assert_string_equal(verdict_for("bob@example.net")->verified, "sts");
+    static const struct visit in_time[] = {REFUSED_AFTER(9), {.handshake_s = 1}};
+    attempt(without_dane, in_time, 1);
+    assert_int_equal(scene.policies_asked, 1);
+    assert_string_equal(verdict_for("bob@example.net")->verified, "sts");
+}
+
+static void nothing_is_sent_under_a_policy_that_ended(void **state)
+{
+    (void)state;
+    static const struct promise cases[][2] = {
+        {PROMISED(10), {.status = STS_NONE}},
+        {PROMISED(10), {.status = STS_UNKNOWN}},
+        {PROMISED(10), {.status = STS_OUR_FAULT}},
+        {PROMISED(10), {.status = STS_POLICY, .max_age = 3600, .is_for_others = true}},
+    };
+    static const struct visit late[] = {REFUSED_AFTER(10), {.handshake_s = 1}};
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        special.promises = cases[i];
+        attempt(without_dane, late, 1);
+        assert_int_equal(scene.policies_asked, 2);
+        assert_int_equal(scene.sent, 0);
+    }
+}
+
+/* Neither is asked for without end where both are over as soon as they come. */
+static void policies_without_a_lifetime_are_asked_for_once_an_address_at_most(void **state)
+{
+    (void)state;
+    static const struct promise at_once[] = {PROMISED(0)};
+    static const struct visit visits[] = {REFUSED_AFTER(0), {.handshake_s = 1}};
+    special.promises = at_once;
+    attempt(without_dane, visits, 1);
+    assert_int_equal(scene.policies_asked, 1);
+    assert_string_equal(verdict_for("bob@example.net")->verified, "sts");
+    static const struct promise slow[] = {{.status = STS_POLICY, .answer_s = 2},
+                                          {.status = STS_POLICY, .answer_s = 2},
+                                          {.status = STS_POLICY, .answer_s = 2},
+                                          {.status = STS_POLICY, .answer_s = 2}};
+    static const struct answer brief[] = {
+        {false, DNS_DATA, DNS_TLSA_NONE, 0, 0}, {false, DNS_DATA, DNS_TLSA_NONE, 0, 0},
+        {false, DNS_DATA, DNS_TLSA_NONE, 0, 0}, {false, DNS_DATA, DNS_TLSA_NONE, 0, 0},
+        {false, DNS_DATA, DNS_TLSA_NONE, 0, 0}, {false, DNS_DATA, DNS_TLSA_NONE, 0, 0}};
+    static const struct visit refused_late[] = {REFUSED_AFTER(2), {.handshake_s = 1}};
+    special.promises = slow;
+    special.host_answer_s = 2;
+    attempt(brief, refused_late, 1);
+    assert_int_equal(scene.policies_asked, 3);
+    assert_int_equal(scene.connections, 2);
+    assert_string_equal(verdict_for("bob@example.net")->verified, "sts");
+}
+
 static const struct answer found[] = {{false, USABLE(3600)}};
 static const struct visit encrypted[] = {{.handshake_s = 1}, {.handshake_s = 1}};
 /* Both addresses. */
@@ -779,6 +876,11 @@ int main(void)
         cmocka_unit_test(a_host_whose_records_cannot_be_learnt_again_is_not_used),
         cmocka_unit_test(a_resolver_that_takes_no_question_again_is_our_fault),
         cmocka_unit_test(answers_without_a_lifetime_are_asked_for_twice_at_most),
+        cmocka_unit_test_teardown(a_policy_that_ended_before_the_next_address_is_asked_for_anew,
+                                  forget_special),
+        cmocka_unit_test_teardown(nothing_is_sent_under_a_policy_that_ended, forget_special),
+        cmocka_unit_test_teardown(policies_without_a_lifetime_are_asked_for_once_an_address_at_most,
+                                  forget_special),
         cmocka_unit_test_teardown(where_requiretls_is_not_passed_on_no_content_may_come_back,
                                   forget_special),
         cmocka_unit_test_teardown(what_a_receipt_says_is_kept_with_the_recipient, forget_special),
