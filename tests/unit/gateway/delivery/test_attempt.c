@@ -68,6 +68,8 @@ static struct {
     bool offers_dsn;
     const struct promise *promises; /* NULL: no policy */
     int64_t host_answer_s;
+    bool has_one_address;   /* the host; else two */
+    int64_t next_message_s; /* so long after the first a second one goes the same way; 0: none */
 } special;
 
 static struct scene {
@@ -163,7 +165,9 @@ static void answer_host(void *argument)
     assert_true(net_address_parse(SLICE("192.0.2.1"), &addresses[0]));
     assert_true(net_address_parse(SLICE("192.0.2.2"), &addresses[1]));
     struct dns_host host = {.status = a->status,
-                            .address_count = a->status == DNS_DATA ? 2 : 0,
+                            .address_count = a->status != DNS_DATA     ? 0
+                                             : special.has_one_address ? 1
+                                                                       : 2,
                             .addresses = addresses,
                             .is_address_secure = true,
                             .tlsa = a->tlsa,
@@ -290,7 +294,10 @@ struct client {
     const struct visit *visit;
     bool is_reached, is_secured, is_freed;
     struct client_transaction *t;
-    char address[NET_ADDRESS_SIZE]; /* as the real one, it copies what is lent for the call */
+    /* As the real one, it copies what is lent for the call. */
+    char name[DOMAIN_SIZE];
+    char address[NET_ADDRESS_SIZE];
+    char sts_domain[DOMAIN_SIZE];
 };
 static struct client clients[4];
 
@@ -318,6 +325,11 @@ WRAP(struct client *, client_new, const struct client_options *o,
     c->visit = &scene.visits[scene.connections];
     snprintf(c->address, sizeof c->address, "%s", o->host.address);
     c->o.host.address = c->address;
+    snprintf(c->name, sizeof c->name, "%s", o->host.name);
+    c->o.host.name = c->name;
+    snprintf(c->sts_domain, sizeof c->sts_domain, "%s", o->host.sts_domain);
+    c->o.host.sts_domain = c->sts_domain;
+    c->o.host.sts_detail = "";
     if (o->tls_options.tlsa_count > 0)
         scene.records[scene.connections] = o->tls_options.tlsa[0].data[0];
     scene.connections++;
@@ -508,10 +520,8 @@ static void add_local_route(struct delivery_settings *s)
     assert_true(delivery_next_hop_parse(SLICE("[127.0.0.1]:24"), &s->routes[0].next_hop));
 }
 
-/* Level verified, to the first `count` recipients, until all are decided. */
-static void attempt(const struct answer *answers, const struct visit *visits, size_t count)
+static struct delivery_settings *new_settings(void)
 {
-    scene = (struct scene){.now = NOW, .answers = answers, .visits = visits};
     struct delivery_settings *settings = delivery_settings_new();
     snprintf(settings->hostname, sizeof settings->hostname, "mail.site.example");
     settings->port = 25;
@@ -520,8 +530,13 @@ static void attempt(const struct answer *answers, const struct visit *visits, si
     settings->lifetime_ms = settings->warn_after_ms = settings->patience_ms = 86400000;
     if (special.is_local_route)
         add_local_route(settings);
-    struct destination *d = destination_new("example.net:25");
-    d->limit = 4;
+    return settings;
+}
+
+static void send_message(struct delivery_settings *settings, struct destination *d, size_t count)
+{
+    scene.has_left = scene.is_settled = false;
+    scene.verdict_count = 0;
     struct queue_recipient *to = xalloc(count * sizeof *to);
     for (size_t i = 0; i < count; i++) {
         to[i].index = (uint32_t)i;
@@ -555,6 +570,20 @@ static void attempt(const struct answer *answers, const struct visit *visits, si
     }
     assert_true(scene.has_left && scene.is_settled);
     assert_int_equal(scene.verdict_count, count);
+}
+
+/* Level verified, to the first `count` recipients, until all are decided. */
+static void attempt(const struct answer *answers, const struct visit *visits, size_t count)
+{
+    scene = (struct scene){.now = NOW, .answers = answers, .visits = visits};
+    struct delivery_settings *settings = new_settings();
+    struct destination *d = destination_new("example.net:25");
+    d->limit = 4;
+    send_message(settings, d, count);
+    if (special.next_message_s > 0) {
+        scene.now += special.next_message_s;
+        send_message(settings, d, count);
+    }
     destination_free(d);
     delivery_settings_unref(settings);
     for (unsigned i = 0; i < scene.connections; i++)
@@ -735,6 +764,24 @@ static void nothing_is_sent_under_a_policy_that_ended(void **state)
     }
 }
 
+static void a_kept_connection_serves_no_longer_than_the_policy_it_was_made_under(void **state)
+{
+    (void)state;
+    static const struct promise promises[] = {PROMISED(10), PROMISED(3600)};
+    static const struct visit visits[] = {{.handshake_s = 1}, {.handshake_s = 1}};
+    special.promises = promises;
+    special.has_one_address = true;
+    special.next_message_s = 8;
+    attempt(without_dane, visits, 1);
+    assert_int_equal(scene.connections, 1);
+    special.next_message_s = 9;
+    attempt(without_dane, visits, 1);
+    assert_int_equal(scene.policies_asked, 2);
+    assert_int_equal(scene.connections, 2);
+    assert_int_equal(scene.sent, 2);
+    assert_string_equal(verdict_for("bob@example.net")->verified, "sts");
+}
+
 /* Neither is asked for without end where both are over as soon as they come. */
 static void policies_without_a_lifetime_are_asked_for_once_an_address_at_most(void **state)
 {
@@ -879,6 +926,8 @@ int main(void)
         cmocka_unit_test_teardown(a_policy_that_ended_before_the_next_address_is_asked_for_anew,
                                   forget_special),
         cmocka_unit_test_teardown(nothing_is_sent_under_a_policy_that_ended, forget_special),
+        cmocka_unit_test_teardown(
+            a_kept_connection_serves_no_longer_than_the_policy_it_was_made_under, forget_special),
         cmocka_unit_test_teardown(policies_without_a_lifetime_are_asked_for_once_an_address_at_most,
                                   forget_special),
         cmocka_unit_test_teardown(where_requiretls_is_not_passed_on_no_content_may_come_back,
