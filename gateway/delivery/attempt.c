@@ -61,13 +61,22 @@ void attempt_end_at(struct attempt *a, enum guarantee_destination found, const c
     attempt_finish(a);
 }
 
+/* The attempt that patience ends with is a real one, or nothing would come of it. */
+static bool is_patience_over(const struct attempt *a, const struct queue_recipient *r)
+{
+    return r->trouble_since > 0 &&
+           date_now() >= r->trouble_since + a->o.settings->patience_ms / 1000;
+}
+
 /* The destination was unreachable a moment ago: its reason is this recipient's too. */
 static bool is_backed_off(struct attempt *a)
 {
     struct destination *d = a->o.destination;
-    for (size_t i = 0; i < a->count; i++)
-        if (a->to[i].recipient.is_urgent)
-            return false; /* the administrator wants it tried now */
+    for (size_t i = 0; i < a->count; i++) {
+        const struct queue_recipient *r = &a->to[i].recipient;
+        if (r->is_urgent || is_patience_over(a, r))
+            return false; /* the administrator wants it tried now, or the guarantee does */
+    }
     if (d->back_off_until_ms == 0)
         return false;
     if (loop_now_ms(a->o.loop) >= d->back_off_until_ms) {

@@ -128,6 +128,11 @@ struct guarantee_conclusion attempt_conclude(struct attempt *a, const struct add
     };
     facts->are_stops_suspended = posture_suspends_stops(a->o.posture, facts->now);
     struct guarantee_conclusion c = guarantee_conclude(&t->requirement, facts);
+    /* Not to have tried is no result: patience goes on (GUARANTEE.md section 3, rule 3). */
+    if (a->is_backed_off && facts->trouble_since > 0) {
+        c.trouble_since = facts->trouble_since;
+        c.patience_ends_at = facts->trouble_since + facts->patience;
+    }
     /* Trouble that begins within this second is counted from its end: patience is never shorter
      * than it says. */
     if (t->recipient.trouble_since == 0 && c.trouble_since > 0) {

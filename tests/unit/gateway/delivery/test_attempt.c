@@ -52,6 +52,7 @@ struct verdict {
     char verified[8];
     enum queue_report report;
     int64_t tls_seen_at;
+    int64_t trouble_since, next_attempt_at_ms;
     bool is_suspended, is_local, is_relayed, is_passed_on;
 };
 
@@ -68,7 +69,9 @@ static struct {
     bool offers_dsn;
     const struct promise *promises; /* NULL: no policy */
     int64_t host_answer_s;
-    bool has_one_address;   /* the host; else two */
+    bool has_one_address; /* the host; else two */
+    int64_t trouble_since;
+    int64_t patience_s;     /* 0: a day */
     int64_t next_message_s; /* so long after the first a second one goes the same way; 0: none */
 } special;
 
@@ -484,6 +487,8 @@ WRAP(void, queue_settle, struct queue *q, const struct queue_result *results, si
     snprintf(v->verified, sizeof v->verified, "%s", results->verified ? results->verified : "");
     v->report = results->report;
     v->tls_seen_at = results->tls_seen_at;
+    v->trouble_since = results->trouble_since;
+    v->next_attempt_at_ms = results->next_attempt_at_ms;
     v->is_suspended = results->is_suspended;
     v->is_local = results->is_local;
     v->is_relayed = results->is_relayed;
@@ -528,6 +533,8 @@ static struct delivery_settings *new_settings(void)
     settings->concurrency = 4;
     settings->retry_first_ms = settings->retry_max_ms = 60000;
     settings->lifetime_ms = settings->warn_after_ms = settings->patience_ms = 86400000;
+    if (special.patience_s > 0)
+        settings->patience_ms = special.patience_s * 1000;
     if (special.is_local_route)
         add_local_route(settings);
     return settings;
@@ -545,6 +552,7 @@ static void send_message(struct delivery_settings *settings, struct destination 
         to[i].owner = xstrdup("alice@site.example");
         to[i].level = LEVEL_VERIFIED;
         to[i].notify = special.notify;
+        to[i].trouble_since = special.trouble_since;
         to[i].wants_receipt = special.wants_receipt;
         to[i].started_at_ms = (NOW - special.age_s) * 1000LL;
     }
@@ -913,6 +921,52 @@ static void what_is_remembered_of_tls_is_not_said_of_other_ends(void **state)
         assert_int_equal(verdict_for(recipients[i])->tls_seen_at, 0);
 }
 
+/* GUARANTEE.md section 3, rule 3: any other result restarts patience, and not to have tried is
+ * none. */
+static void to_be_backed_off_neither_ends_patience_nor_restarts_it(void **state)
+{
+    (void)state;
+    static const struct visit refused[] = {REFUSED_AFTER(0), REFUSED_AFTER(0), REFUSED_AFTER(0),
+                                           REFUSED_AFTER(0)};
+    const struct verdict *v;
+    special.trouble_since = NOW - 100;
+    attempt(found, refused, 1);
+    v = verdict_for("bob@example.net");
+    assert_int_equal(v->disposition, DISPOSITION_DEFERRED);
+    assert_int_equal(v->trouble_since, 0); /* it was tried, and this is another result */
+    special.next_message_s = 2;
+    attempt(found, refused, 1);
+    assert_int_equal(scene.connections, 2); /* the second message is backed off */
+    v = verdict_for("bob@example.net");
+    expect("bob@example.net", DISPOSITION_DEFERRED, "4.4.1");
+    assert_int_equal(v->trouble_since, NOW - 100);
+    assert_true(v->next_attempt_at_ms <= (NOW + 120) * 1000LL);
+    special.patience_s = 107;
+    attempt(found, refused, 1);
+    assert_int_equal(v->trouble_since, NOW - 100);
+    assert_int_equal(v->next_attempt_at_ms, (NOW + 7) * 1000LL);
+    special.trouble_since = 0;
+    attempt(found, refused, 1);
+    assert_int_equal(v->trouble_since, 0);
+    assert_true(v->next_attempt_at_ms > (NOW + 7) * 1000LL);
+}
+
+/* It would be asked for every second else, and not be answered. */
+static void at_the_end_of_patience_the_host_is_tried_whatever_it_did_to_others(void **state)
+{
+    (void)state;
+    static const struct visit refused[] = {REFUSED_AFTER(0), REFUSED_AFTER(0), REFUSED_AFTER(0),
+                                           REFUSED_AFTER(0)};
+    special.trouble_since = NOW - 100;
+    special.patience_s = 103;
+    special.next_message_s = 2;
+    attempt(found, refused, 1);
+    assert_int_equal(scene.connections, 2);
+    special.next_message_s = 3;
+    attempt(found, refused, 1);
+    assert_int_equal(scene.connections, 4);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -936,6 +990,10 @@ int main(void)
         cmocka_unit_test_teardown(a_stop_at_a_host_that_had_tls_keeps_until_when, forget_special),
         cmocka_unit_test_teardown(
             at_the_end_of_its_lifetime_a_suspended_stop_is_the_stop_it_stands_for, forget_special),
+        cmocka_unit_test_teardown(to_be_backed_off_neither_ends_patience_nor_restarts_it,
+                                  forget_special),
+        cmocka_unit_test_teardown(
+            at_the_end_of_patience_the_host_is_tried_whatever_it_did_to_others, forget_special),
         cmocka_unit_test_teardown(what_is_remembered_of_tls_is_not_said_of_other_ends,
                                   forget_special),
     };
