@@ -947,6 +947,7 @@ static void to_be_backed_off_neither_ends_patience_nor_restarts_it(void **state)
     assert_int_equal(v->next_attempt_at_ms, (NOW + 7) * 1000LL);
     special.trouble_since = 0;
     attempt(found, refused, 1);
+    assert_int_equal(scene.connections, 2);
     assert_int_equal(v->trouble_since, 0);
     assert_true(v->next_attempt_at_ms > (NOW + 7) * 1000LL);
 }
