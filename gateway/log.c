@@ -1,5 +1,6 @@
 #include "gateway/log.h"
 
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -129,4 +130,15 @@ const struct event_sink *log_sink(void)
 void log_set_threshold(enum event_severity severity)
 {
     sink.threshold = severity;
+}
+
+bool log_complain(const char *format, ...)
+{
+    char text[600];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
+    EVENT(log_sink(), EVENT_ERROR, "start", FIELD(KEY_ERROR, text));
+    return false;
 }

@@ -10,6 +10,9 @@
 const struct event_sink *log_sink(void);
 void log_set_threshold(enum event_severity severity);
 
+/* Why the daemon cannot start (event=start). False, for the caller to return. */
+bool log_complain(const char *format, ...) PRINTF_LIKE(1, 2);
+
 /* Formats one line with its newline into out; what does not fit is cut. Returns its length. For
  * tests. */
 size_t log_line(char *out, size_t size, bool with_time, int64_t now_ms,
