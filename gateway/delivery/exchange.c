@@ -92,6 +92,13 @@ static bool is_stale_connection(struct attempt *a)
     return true;
 }
 
+/* It may have taken minutes to die: what was learnt of the host and its policy may be over. */
+static void contact_afresh(struct attempt *a)
+{
+    a->must_be_fresh = true;
+    attempt_contact_again(a);
+}
+
 /* What the answers stand on: the facts the judge passed the transaction on. A TTL that ends while
  * the host answers changes nothing of what was answered; only what became of the connection is
  * newer. */
@@ -138,7 +145,7 @@ static void client_sent(void *context, struct client *c)
     if (is_stale_connection(a)) {
         a->transaction.count = 0;
         attempt_give_up_connection(a, false);
-        connect_fresh(a);
+        contact_afresh(a);
         return;
     }
     struct guarantee_host facts = facts_of_answers(a);
@@ -183,7 +190,9 @@ static void connection_died(struct attempt *a)
         attempt_record_for_all(a, &facts);
     }
     attempt_give_up_connection(a, false);
-    if (was_reused || goes_clear)
+    if (was_reused)
+        contact_afresh(a);
+    else if (goes_clear)
         connect_fresh(a);
     else
         attempt_next_address(a);
@@ -293,7 +302,7 @@ static struct client *take_fitting_connection(struct attempt *a)
 
 void attempt_connect(struct attempt *a)
 {
-    a->client = take_fitting_connection(a);
+    a->client = a->must_be_fresh ? NULL : take_fitting_connection(a);
     if (!a->client) {
         connect_fresh(a);
         return;

@@ -53,6 +53,7 @@ struct attempt {
     struct connection_key key;
     int64_t expires_at;
     bool is_reused;
+    bool must_be_fresh;            /* the connection to the present address: a kept one has died */
     enum guarantee_tls failed_tls; /* of the connection before this clear one; UNTRIED: this one is
                                       not marked clear */
     struct outcome failed_cause;

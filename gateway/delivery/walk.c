@@ -138,7 +138,7 @@ void attempt_next_address(struct attempt *a)
         leave_the_rest(a);
         return;
     }
-    a->was_policy_renewed = false;
+    a->was_policy_renewed = a->must_be_fresh = false;
     contact_address(a, &a->host.addresses[a->address_index++]);
 }
 

@@ -42,6 +42,7 @@ struct visit {
     bool is_clear; /* STARTTLS is not offered */
     int64_t handshake_s;
     int64_t answer_s; /* from MAIL to the end of the transaction */
+    int64_t dies_s;   /* so long into the second transaction, without an answer */
 };
 
 struct verdict {
@@ -296,6 +297,7 @@ struct client {
     enum client_state state;
     const struct visit *visit;
     bool is_reached, is_secured, is_freed;
+    unsigned sent;
     struct client_transaction *t;
     /* As the real one, it copies what is lent for the call. */
     char name[DOMAIN_SIZE];
@@ -416,6 +418,12 @@ static void answer_recipient(const struct client *c, struct client_recipient *r)
 static void end_transaction(void *argument)
 {
     struct client *c = argument;
+    if (c->visit->dies_s > 0 && c->sent++ > 0) {
+        scene.now += c->visit->dies_s;
+        c->state = CLIENT_DEAD;
+        c->handler->sent(c->context, c);
+        return;
+    }
     scene.now += c->visit->answer_s;
     for (size_t i = 0; i < c->t->count; i++)
         if (c->t->recipients[i].verdict.kind == GUARANTEE_ACCEPTABLE)
@@ -735,6 +743,7 @@ static int forget_special(void **state)
     {                                                                                              \
         .status = STS_POLICY, .max_age = (seconds)                                                 \
     }
+static const struct answer found[] = {{false, USABLE(3600)}};
 static const struct answer without_dane[] = {{false, DNS_DATA, DNS_TLSA_NONE, 3600, 0}};
 
 static void a_policy_that_ended_before_the_next_address_is_asked_for_anew(void **state)
@@ -790,6 +799,28 @@ static void a_kept_connection_serves_no_longer_than_the_policy_it_was_made_under
     assert_string_equal(verdict_for("bob@example.net")->verified, "sts");
 }
 
+static void what_ended_while_a_kept_connection_died_is_asked_for_anew(void **state)
+{
+    (void)state;
+    static const struct visit visits[] = {{.dies_s = 60}, {.handshake_s = 1}};
+    static const struct answer answers[] = {{false, DNS_DATA, DNS_TLSA_USABLE, 30, 1},
+                                            {false, DNS_DATA, DNS_TLSA_USABLE, 30, 2}};
+    special.has_one_address = true;
+    special.next_message_s = 5;
+    attempt(answers, visits, 1);
+    assert_int_equal(scene.asked, 2);
+    assert_int_equal(scene.connections, 2);
+    assert_int_equal(scene.records[1], 2);
+    assert_string_equal(verdict_for("bob@example.net")->verified, "dane");
+    static const struct promise promises[] = {PROMISED(30), {.status = STS_NONE}};
+    special.promises = promises;
+    static const struct answer no_records[] = {{false, DNS_DATA, DNS_TLSA_NONE, 3600, 0},
+                                               {false, DNS_DATA, DNS_TLSA_NONE, 3600, 0}};
+    attempt(no_records, visits, 1);
+    assert_int_equal(scene.policies_asked, 2);
+    assert_int_equal(scene.sent, 1); /* the first message */
+}
+
 /* Neither is asked for without end where both are over as soon as they come. */
 static void policies_without_a_lifetime_are_asked_for_once_an_address_at_most(void **state)
 {
@@ -817,7 +848,6 @@ static void policies_without_a_lifetime_are_asked_for_once_an_address_at_most(vo
     assert_string_equal(verdict_for("bob@example.net")->verified, "sts");
 }
 
-static const struct answer found[] = {{false, USABLE(3600)}};
 static const struct visit encrypted[] = {{.handshake_s = 1}, {.handshake_s = 1}};
 /* Both addresses. */
 static const struct visit in_clear[] = {{.is_clear = true}, {.is_clear = true}};
@@ -983,6 +1013,8 @@ int main(void)
         cmocka_unit_test_teardown(nothing_is_sent_under_a_policy_that_ended, forget_special),
         cmocka_unit_test_teardown(
             a_kept_connection_serves_no_longer_than_the_policy_it_was_made_under, forget_special),
+        cmocka_unit_test_teardown(what_ended_while_a_kept_connection_died_is_asked_for_anew,
+                                  forget_special),
         cmocka_unit_test_teardown(policies_without_a_lifetime_are_asked_for_once_an_address_at_most,
                                   forget_special),
         cmocka_unit_test_teardown(where_requiretls_is_not_passed_on_no_content_may_come_back,
