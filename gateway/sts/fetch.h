@@ -36,7 +36,8 @@ struct fetch_settings {
     struct loop *home; /* borrowed, as all of this */
     const struct sts_outside *outside;
     struct turns *turns;
-    /* Called with a fetch's context while it waits long for its turn, and goes on waiting. */
+    /* Called with a fetch's context while it waits long for its turn, and goes on waiting; may
+     * cancel this fetch. */
     void (*late)(void *context);
     const char *ca_file;
     const struct net_network *blocked; /* addresses that are not asked */

@@ -39,6 +39,7 @@
 #define OUTAGE                                                                                     \
     "no policy host of several operators could be reached or trusted: is port 443 open for us, "   \
     "is the CA file good?"
+#define WAITS "too many policy hosts do not answer: this one waits for its turn to be asked"
 #define BLIND "the store could not be read for an MTA-STS policy"
 
 enum question_state { QUESTION_RUNNING, QUESTION_ANSWERED, QUESTION_CANCELLED };
@@ -343,19 +344,37 @@ static void fetched(void *context, struct fetch_answer *got)
     }
 }
 
-/* It goes on waiting for its turn; who asks shall not, for it may take long. */
-static void answer_who_waits(void *context)
+/* Few looks behind may be under way: one operator's, that wait, must not keep out all others'. */
+static void give_up_behind(struct sts *s, struct cached_domain *d)
 {
-    struct cached_domain *d = context;
+    fetch_cancel(d->fetch);
+    d->fetch = NULL;
+    s->looks_behind--;
+    if (cached_is_in_force(d, now_of(s)))
+        keep_policy(s, d, &(struct fetch_answer){.detail = WAITS});
+}
+
+/* It goes on waiting for its turn; who asks shall not, for it may take long. */
+static void answer_who_waits(struct cached_domain *d)
+{
     struct sts *s = d->owner;
-    d->is_late = true;
     if (cached_is_in_force(d, now_of(s)))
         answer_all(d, STS_POLICY, d->kept, STS_FAILURE_NONE, "");
     else if (d->is_blind || s->outage.is_on)
         answer_all(d, STS_OUR_FAULT, NULL, STS_FAILURE_NONE, d->is_blind ? BLIND : OUTAGE);
     else
-        answer_all(d, STS_UNKNOWN, NULL, STS_FAILURE_FETCH,
-                   "too many policy hosts do not answer: this one waits for its turn to be asked");
+        answer_all(d, STS_UNKNOWN, NULL, STS_FAILURE_FETCH, WAITS);
+}
+
+static void wait_long(void *context)
+{
+    struct cached_domain *d = context;
+    if (d->is_behind && TAILQ_EMPTY(&d->questions)) {
+        give_up_behind(d->owner, d);
+    } else {
+        d->is_late = true;
+        answer_who_waits(d);
+    }
 }
 
 /* --- looks: which, and when --- */
@@ -614,7 +633,7 @@ struct sts *sts_new(struct loop *home, const struct sts_options *o)
     s->settings = (struct fetch_settings){.home = home,
                                           .outside = &s->outside,
                                           .turns = s->turns,
-                                          .late = answer_who_waits,
+                                          .late = wait_long,
                                           .ca_file = s->ca_file,
                                           .blocked = s->blocked,
                                           .blocked_count = o->blocked_count};

@@ -107,9 +107,9 @@ static void tell_who_is_late(void *context)
 {
     struct turns *t = context;
     int64_t now_ms = loop_now_ms(t->home);
-    struct turn *turn;
-    TAILQ_FOREACH(turn, &t->waiting, entry)
-    {
+    struct turn *next;
+    for (struct turn *turn = TAILQ_FIRST(&t->waiting); turn; turn = next) {
+        next = TAILQ_NEXT(turn, entry);
         if (turn->is_late)
             continue;
         if (turn->late_at_ms > now_ms) {
@@ -138,18 +138,20 @@ void turn_take(struct turns *t, struct turn *turn, const struct sts_operator *wh
 void turn_end(struct turn *turn)
 {
     struct turns *t = turn->turns;
+    bool was_running = turn->is_running;
     if (!t)
         return;
-    if (turn->is_running)
+    if (was_running)
         t->running--;
     else
         TAILQ_REMOVE(&t->waiting, turn, entry);
     for (size_t i = 0; i < turn->mark_count; i++) {
-        turn->marks[i]->running -= turn->is_running;
+        turn->marks[i]->running -= was_running;
         mark_unref(turn->marks[i]);
     }
     turn->turns = NULL;
-    begin_who_may(t);
+    if (was_running)
+        begin_who_may(t);
 }
 
 struct turns *turns_new(struct loop *home, int64_t patience_ms)

@@ -40,7 +40,7 @@ void turns_stop(struct turns *t);
 void turns_free(struct turns *t); /* all have ended */
 
 /* begin(context) comes once, perhaps from inside this call; late(context) at most once, while it
- * waits and goes on waiting. Neither may end a turn. */
+ * waits and goes on waiting. begin may end no turn, late only its own. */
 void turn_take(struct turns *t, struct turn *turn, const struct sts_operator *whose,
                void (*begin)(void *context), void (*late)(void *context), void *context);
 /* It waits or runs no more; others may begin now. Harmless for one that was not taken. */

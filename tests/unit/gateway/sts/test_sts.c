@@ -1167,6 +1167,51 @@ static void fill_store(const char *domain, size_t text_len, unsigned max, int64_
     queue_policy_clear(&p);
 }
 
+static void store_policy_to_refresh(const char *domain)
+{
+    struct desk_answer answer = {0};
+    struct queue_policy p = {.fetched_at = NOW,
+                             .expires_at = NOW + 604800,
+                             .refresh_at = NOW,
+                             .checked_at = NOW,
+                             .text = xstrdup(ENFORCE)};
+    snprintf(p.domain, sizeof p.domain, "%s", domain);
+    queue_policy_put(desk.q, &p, &desk.poster, desk_done, &answer);
+    assert_int_equal(desk_wait(&desk, &answer), 0);
+    queue_policy_clear(&p);
+}
+
+/* As many as are refreshed at once, of one domain: all but two wait long for their turn. */
+static void refreshes_that_wait_for_a_turn_hold_up_no_other(void **state)
+{
+    (void)state;
+    struct world w;
+    int hosts[8];
+    struct got g;
+    open_world(&w);
+    LOCKED(w.is_spread = true; w.outside.patience_ms = 200);
+    restart(&w, NULL);
+    assert_int_equal(find(&w, "one.test").status, STS_POLICY);
+    LOCKED(w.now += 86400; w.record = "v=STSv1; id=4");
+    for (unsigned i = 0; i < COUNT_OF(hosts); i++) {
+        char text[64];
+        snprintf(text, sizeof text, "127.1.0.%u", i + 1);
+        hosts[i] = silent_host(text);
+        snprintf(text, sizeof text, "d%u.silent.test", i + 1);
+        store_policy_to_refresh(text);
+        assert_int_equal(find(&w, text).status, STS_POLICY);
+    }
+    for (unsigned rounds = 0; g = find(&w, "one.test"), strcmp(g.id, "4") != 0; rounds++) {
+        assert_in_range(rounds, 0, 1000);
+        usleep(5000);
+    }
+    /* It is tried again as one that failed. */
+    wait_until(is_told, "kept d8.silent.test\n");
+    close_world(&w);
+    for (unsigned i = 0; i < COUNT_OF(hosts); i++)
+        close(hosts[i]);
+}
+
 static void a_policy_that_the_store_does_not_take_is_told(void **state)
 {
     (void)state;
@@ -1312,7 +1357,7 @@ static int end(void **state)
     return system(command);
 }
 
-#define SINGLE_TESTS 31
+#define SINGLE_TESTS 32
 
 int main(void)
 {
@@ -1345,6 +1390,7 @@ int main(void)
         cmocka_unit_test(eight_domains_with_one_address_are_asked_at_once),
         cmocka_unit_test(who_waits_long_to_have_it_anew_gets_the_policy_in_force),
         cmocka_unit_test(what_stays_unknown_is_believed_ever_longer),
+        cmocka_unit_test(refreshes_that_wait_for_a_turn_hold_up_no_other),
         cmocka_unit_test(a_policy_that_the_store_does_not_take_is_told),
         cmocka_unit_test(where_no_policy_host_can_be_reached_it_is_our_fault),
         cmocka_unit_test(a_certificate_that_is_not_trusted_may_be_our_fault_too),
