@@ -18,7 +18,8 @@
 #include "mail/date.h"
 
 #define LOOKS_BEHIND_MAX 8 /* that nobody waits for */
-#define PATIENCE_MS 15000  /* of who waits until the policy host may be asked */
+#define LOOKS_LATE_MAX 1000
+#define PATIENCE_MS 15000 /* of who waits until the policy host may be asked */
 /* Seconds. */
 #define CHECK_AFTER 3600 /* the id in the TXT record is looked at anew */
 #define REFETCH_AFTER 60
@@ -79,6 +80,7 @@ struct sts {
     struct cache cache;
     struct turns *turns;   /* owned */
     unsigned looks_behind; /* under way */
+    unsigned looks_late;   /* wait on for their turn */
     struct outage outage;
     struct loop_timer *sweep;
     char swept[DOMAIN_SIZE]; /* the policy looked at last; "": none yet */
@@ -325,6 +327,7 @@ static void fetched(void *context, struct fetch_answer *got)
     struct cached_domain *d = context;
     struct sts *s = d->owner;
     d->fetch = NULL;
+    s->looks_late -= d->is_late;
     d->is_late = false;
     s->looks_behind -= d->is_behind;
     note_reach(s, got);
@@ -344,17 +347,16 @@ static void fetched(void *context, struct fetch_answer *got)
     }
 }
 
-/* Few looks behind may be under way: one operator's, that wait, must not keep out all others'. */
-static void give_up_behind(struct sts *s, struct cached_domain *d)
+static void give_up_turn(struct sts *s, struct cached_domain *d)
 {
     fetch_cancel(d->fetch);
     d->fetch = NULL;
-    s->looks_behind--;
+    s->looks_behind -= d->is_behind;
     if (cached_is_in_force(d, now_of(s)))
         keep_policy(s, d, &(struct fetch_answer){.detail = WAITS});
 }
 
-/* It goes on waiting for its turn; who asks shall not, for it may take long. */
+/* For its turn may take long. */
 static void answer_who_waits(struct cached_domain *d)
 {
     struct sts *s = d->owner;
@@ -369,12 +371,16 @@ static void answer_who_waits(struct cached_domain *d)
 static void wait_long(void *context)
 {
     struct cached_domain *d = context;
-    if (d->is_behind && TAILQ_EMPTY(&d->questions)) {
-        give_up_behind(d->owner, d);
+    struct sts *s = d->owner;
+    /* Few looks behind may be under way: one operator's, that wait, must not keep out all others'.
+     * And whose domains are without end must not fill the memory with looks. */
+    if ((d->is_behind && TAILQ_EMPTY(&d->questions)) || s->looks_late == LOOKS_LATE_MAX) {
+        give_up_turn(s, d);
     } else {
         d->is_late = true;
-        answer_who_waits(d);
+        s->looks_late++;
     }
+    answer_who_waits(d);
 }
 
 /* --- looks: which, and when --- */

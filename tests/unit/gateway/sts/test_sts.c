@@ -1014,6 +1014,37 @@ static void who_waits_long_for_a_turn_is_told_so_and_keeps_it(void **state)
     close_world(&w);
 }
 
+/* Else ever new domains of one silent operator would fill the memory. */
+static void of_many_who_wait_long_the_last_ones_give_up_their_turn(void **state)
+{
+    enum { MANY = 1010 };
+    (void)state;
+    struct world w;
+    static struct got got[MANY];
+    char domain[64];
+    open_world(&w);
+    int host = silent_host("127.1.0.1");
+    LOCKED(w.address = "127.1.0.1"; w.outside.patience_ms = 1000);
+    restart(&w, NULL);
+    for (unsigned i = 0; i < MANY; i++) {
+        snprintf(domain, sizeof domain, "d%u.silent.test", i);
+        assert_non_null(sts_find(w.sts, w.loop, domain, STS_CACHED_FIRST, found, &got[i]));
+    }
+    for (unsigned i = 2; i < MANY; i++)
+        wait_until(has_answer, &got[i]);
+    assert_string_equal(got[MANY - 1].detail, WAITS);
+    assert_int_equal(count_of(&w, &w.txt_asked), MANY);
+    assert_string_equal(find(&w, "d3.silent.test").detail, WAITS);
+    assert_int_equal(count_of(&w, &w.txt_asked), MANY); /* it has waited on */
+    assert_non_null(sts_find(w.sts, w.loop, domain, STS_CACHED_FIRST, found, &got[3]));
+    for (unsigned rounds = 0; count_of(&w, &w.txt_asked) == MANY; rounds++) {
+        assert_in_range(rounds, 0, 1000);
+        usleep(5000);
+    }
+    close_world(&w);
+    close(host);
+}
+
 /* Such are a hoster's customers, whose policy hosts are CNAMEs of one of its own. */
 static void eight_domains_with_one_address_are_asked_at_once(void **state)
 {
@@ -1387,6 +1418,7 @@ int main(void)
         cmocka_unit_test(silent_policy_hosts_of_one_domain_leave_turns_at_their_address),
         cmocka_unit_test(a_silent_dns_holds_up_no_other),
         cmocka_unit_test(who_waits_long_for_a_turn_is_told_so_and_keeps_it),
+        cmocka_unit_test(of_many_who_wait_long_the_last_ones_give_up_their_turn),
         cmocka_unit_test(eight_domains_with_one_address_are_asked_at_once),
         cmocka_unit_test(who_waits_long_to_have_it_anew_gets_the_policy_in_force),
         cmocka_unit_test(what_stays_unknown_is_believed_ever_longer),
