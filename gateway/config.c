@@ -2,17 +2,17 @@
 
 #include <confuse.h>
 #include <errno.h>
-#include <ifaddrs.h>
-#include <netinet/in.h>
-#include <pwd.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
+#include "gateway/config_daemon.h"
+#include "gateway/config_delivery.h"
+#include "gateway/config_submission.h"
+#include "gateway/config_text.h"
 #include "gateway/schema.h"
-#include "mail/address.h"
-#include "mail/domain.h"
+#include "gateway/section.h"
 
 /* libConfuse takes the end of the file for the end of every section. A key behind it, known at the
  * top level alone, shows where it stands. */
@@ -53,19 +53,6 @@ static void report(struct reading *r, int line, const char *format, ...)
     if (line > 0)
         snprintf(place, sizeof place, ":%d", line);
     snprintf(r->error, r->error_size, "%s%s: %s", r->file, place, what);
-}
-
-static void warn(struct reading *r, int line, const char *format, ...) PRINTF_LIKE(3, 4);
-static void warn(struct reading *r, int line, const char *format, ...)
-{
-    char what[500];
-    va_list arguments;
-    va_start(arguments, format);
-    vsnprintf(what, sizeof what, format, arguments);
-    va_end(arguments);
-    struct config *c = r->config;
-    c->warnings = xrealloc(c->warnings, (c->warning_count + 1) * sizeof *c->warnings);
-    c->warnings[c->warning_count++] = xprintf("%s:%d: warning: %s", r->file, line, what);
 }
 
 static void library_error(cfg_t *cfg, const char *format, va_list arguments) PRINTF_LIKE(2, 0);
@@ -109,17 +96,9 @@ static const char *key_words(const cfg_t *section, const char *key, char *out, s
     return out;
 }
 
-static void report_key(struct reading *r, const cfg_t *section, const char *key, const char *what)
-{
-    char words[300];
-    int line = line_of(r, section, key);
-    report(r, line > 0 ? line : line_of(r, section, NULL), "%s: %s",
-           key_words(section, key, words, sizeof words), what);
-}
-
 /* ---- from the table to libConfuse's ---- */
 
-static const char *section_name(const cfg_t *cfg)
+static const char *name_in_table(const cfg_t *cfg)
 {
     return strcmp(cfg->name, "root") == 0 ? "" : cfg->name;
 }
@@ -129,7 +108,7 @@ static int check_value(cfg_t *cfg, cfg_opt_t *opt)
 {
     char expected[200];
     char words[280];
-    const struct schema_key *key = schema_find(section_name(cfg), opt->name);
+    const struct schema_key *key = schema_find(name_in_table(cfg), opt->name);
     if (!key)
         panic("key %s is not in the table", opt->name);
     if (cfg->line > 0)
@@ -226,549 +205,128 @@ static void build_options(struct option_tables *t)
     }
 }
 
-/* ---- typed values; the table has checked them ---- */
+/* ---- section.h: what the readers see ---- */
 
-static const char *text(cfg_t *section, const char *key)
+struct section section_of(struct section s, const char *name)
 {
-    const char *value = cfg_getstr(section, key);
+    return (struct section){s.reading, cfg_getsec(s.parsed, name)};
+}
+
+unsigned section_count(struct section s, const char *name)
+{
+    return cfg_size(s.parsed, name);
+}
+
+struct section section_at(struct section s, const char *name, unsigned index)
+{
+    return (struct section){s.reading, cfg_getnsec(s.parsed, name, index)};
+}
+
+const char *section_item(struct section s, const char *key, unsigned index)
+{
+    return cfg_getnstr(s.parsed, key, index);
+}
+
+const char *section_name(struct section s)
+{
+    return s.parsed->name;
+}
+
+const char *section_title(struct section s)
+{
+    return s.parsed->title;
+}
+
+const char *section_text(struct section s, const char *key)
+{
+    const char *value = cfg_getstr(s.parsed, key);
     if (!value)
-        report_key(now_reading, section, key, "must be set");
+        section_report(s, key, "must be set");
     return value ? value : "";
 }
 
-static int64_t number(cfg_t *section, const char *key)
+bool section_has_errors(struct section s)
 {
-    uint64_t value = 0;
-    const char *in = text(section, key);
-    if (!slice_number(slice_of(in), INT64_MAX, &value) && now_reading->error[0] == '\0')
-        panic("unchecked number %s", key);
-    return (int64_t)value;
+    return s.reading->error[0] != '\0';
 }
 
-static int64_t duration(cfg_t *section, const char *key)
+void section_report(struct section s, const char *key, const char *format, ...)
 {
-    int64_t ms = 0;
-    if (!schema_duration(slice_of(text(section, key)), &ms) && now_reading->error[0] == '\0')
-        panic("unchecked duration %s", key);
-    return ms;
+    char words[300];
+    char what[500];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(what, sizeof what, format, arguments);
+    va_end(arguments);
+    int line = line_of(s.reading, s.parsed, key);
+    report(s.reading, line > 0 ? line : line_of(s.reading, s.parsed, NULL), "%s: %s",
+           key_words(s.parsed, key, words, sizeof words), what);
 }
 
-static uint64_t octets(cfg_t *section, const char *key)
+void section_report_title(struct section s, const char *format, ...)
 {
-    uint64_t size = 0;
-    if (!schema_size(slice_of(text(section, key)), &size) && now_reading->error[0] == '\0')
-        panic("unchecked size %s", key);
-    return size;
+    char what[500];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(what, sizeof what, format, arguments);
+    va_end(arguments);
+    report(s.reading, line_of(s.reading, s.parsed, NULL), "%s \"%s\": %s", s.parsed->name,
+           s.parsed->title, what);
 }
 
-static bool is_set_to(cfg_t *section, const char *key, const char *value)
+void section_warn(struct section s, const char *key, const char *format, ...)
 {
-    return strcmp(text(section, key), value) == 0;
+    char what[500];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(what, sizeof what, format, arguments);
+    va_end(arguments);
+    struct config *c = s.reading->config;
+    c->warnings = xrealloc(c->warnings, (c->warning_count + 1) * sizeof *c->warnings);
+    c->warnings[c->warning_count++] =
+        xprintf("%s:%d: warning: %s", s.reading->file, line_of(s.reading, s.parsed, key), what);
 }
 
-static enum guarantee_policy tls_words(cfg_t *section, struct guarantee_fingerprints *named)
-{
-    enum guarantee_policy policy = GUARANTEE_POLICY_MAY;
-    struct slice in = slice_of(text(section, "tls"));
-    if (guarantee_fingerprints_parse(in, named))
-        return GUARANTEE_POLICY_FINGERPRINT;
-    if (!guarantee_policy_parse(in, &policy) && now_reading->error[0] == '\0')
-        panic("unchecked tls word");
-    return policy;
-}
+/* ---- the file ---- */
 
-static struct net_network *networks(cfg_t *section, const char *key, size_t *count)
+/* The file's text with the sentinel behind it; NULL with words reported. The caller frees. */
+static char *whole_text(struct reading *r)
 {
-    unsigned size = cfg_size(section, key);
-    struct net_network *out = xalloc((size + 1) * sizeof *out);
-    for (unsigned i = 0; i < size; i++)
-        if (!net_network_parse(slice_of(cfg_getnstr(section, key, i)), &out[i]))
-            panic("unchecked network");
-    *count = size;
-    return out;
-}
-
-/* "*" stands for all addresses of both families. */
-static struct net_address *addresses(cfg_t *section, const char *key, uint16_t port, size_t *count)
-{
-    unsigned size = cfg_size(section, key);
-    struct net_address *out = xalloc((2 * size + 1) * sizeof *out);
-    *count = 0;
-    for (unsigned i = 0; i < size; i++) {
-        const char *value = cfg_getnstr(section, key, i);
-        if (strcmp(value, "*") == 0) {
-            out[(*count)++] = (struct net_address){.family = NET_IPV4, .port = port};
-            out[(*count)++] = (struct net_address){.family = NET_IPV6, .port = port};
-            continue;
-        }
-        if (!net_address_parse(slice_of(value), &out[*count]))
-            panic("unchecked address");
-        out[(*count)++].port = port;
-    }
-    return out;
-}
-
-/* "[192.0.2.1]", in the one spelling that it has in a recipient's address. */
-static bool is_literal(const char *title, char out[DOMAIN_SIZE])
-{
-    struct address mailbox;
-    char text[DOMAIN_SIZE];
-    snprintf(text, sizeof text, "x@%.250s", title);
-    return title[0] == '[' && address_parse(slice_of(text), &mailbox) == ADDRESS_OK &&
-           mailbox.is_literal && slice_copy(slice_of(address_domain(&mailbox)), out, DOMAIN_SIZE);
-}
-
-/* Titles are domains: exact, ".below", or (routes only) "*", or (policies only) a literal. */
-static void read_pattern(struct reading *r, cfg_t *section, bool allows_star, char out[DOMAIN_SIZE])
-{
-    const char *title = section->title;
-    char domain[DOMAIN_SIZE];
-    bool is_below = title[0] == '.';
-    bool is_policy = strcmp(section->name, "policy") == 0;
-    if (allows_star && strcmp(title, "*") == 0) {
-        snprintf(out, DOMAIN_SIZE, "*");
-        return;
-    }
-    if (is_policy && is_literal(title, out))
-        return;
-    if (domain_to_ascii(slice_of(title + is_below), domain) &&
-        snprintf(out, DOMAIN_SIZE, "%s%.254s", is_below ? "." : "", domain) < DOMAIN_SIZE)
-        return;
-    report(r, line_of(r, section, NULL), "%s \"%s\": expected a domain name%s", section->name,
-           title,
-           allows_star ? ", \".DOMAIN\" or \"*\""
-           : is_policy ? ", \".DOMAIN\" or an address literal such as \"[192.0.2.1]\""
-                       : " or \".DOMAIN\"");
-}
-
-/* ---- settings of the rooms ---- */
-
-static unsigned mechanisms(cfg_t *root)
-{
-    static const struct {
-        const char *name;
-        enum submission_mechanism bit;
-    } known[] = {
-        {"PLAIN", MECHANISM_PLAIN},
-        {"LOGIN", MECHANISM_LOGIN},
-        {"SCRAM-SHA-1", MECHANISM_SCRAM_SHA_1},
-        {"SCRAM-SHA-256", MECHANISM_SCRAM_SHA_256},
-        {"SCRAM-SHA-256-PLUS", MECHANISM_SCRAM_SHA_256_PLUS},
-    };
-    unsigned bits = 0;
-    for (unsigned i = 0; i < cfg_size(root, "auth_mechanisms"); i++)
-        for (size_t k = 0; k < COUNT_OF(known); k++)
-            if (strcmp(cfg_getnstr(root, "auth_mechanisms", i), known[k].name) == 0)
-                bits |= known[k].bit;
-    return bits;
-}
-
-static void read_listener(struct reading *r, cfg_t *section, struct submission_listener *l)
-{
-    snprintf(l->title, sizeof l->title, "%s", section->title);
-    l->addresses =
-        addresses(section, "address", (uint16_t)number(section, "port"), &l->address_count);
-    if (l->address_count == 0)
-        report_key(r, section, "address", "must be set");
-    l->trusted = networks(section, "trusted", &l->trusted_count);
-    l->is_relay = l->trusted_count > 0;
-    l->tls = is_set_to(section, "tls", "implicit")   ? SUBMISSION_IMPLICIT
-             : is_set_to(section, "tls", "optional") ? SUBMISSION_OPTIONAL
-                                                     : SUBMISSION_STARTTLS;
-    if (l->tls == SUBMISSION_OPTIONAL && !l->is_relay)
-        report_key(
-            r, section, "tls",
-            "optional TLS needs `trusted`: without it clients log in, and that only under TLS");
-}
-
-static void read_server_tls(struct reading *r, cfg_t *tls, struct submission_settings *s)
-{
-    char why[400];
-    struct tls_server_options o = {
-        .certificate = text(tls, "certificate"),
-        .key = text(tls, "key"),
-        .allows_tls12 = is_set_to(tls, "min_protocol", "TLSv1.2"),
-    };
-    bool is_needed = false;
-    for (size_t i = 0; i < s->listener_count; i++)
-        is_needed |= s->listeners[i].tls != SUBMISSION_OPTIONAL;
-    if (o.certificate[0] == '\0' && !is_needed)
-        return;
-    if (o.certificate[0] == '\0' || o.key[0] == '\0') {
-        report_key(r, tls, o.certificate[0] ? "key" : "certificate",
-                   "must be set: a listener offers TLS");
-        return;
-    }
-    for (int i = 0; i < 2; i++)
-        if (access(i ? o.key : o.certificate, R_OK) != 0) {
-            snprintf(why, sizeof why, "cannot read %.300s: %s", i ? o.key : o.certificate,
-                     strerror(errno));
-            report_key(r, tls, i ? "key" : "certificate", why);
-            return;
-        }
-    s->tls = tls_server_new(&o, why, sizeof why);
-    if (!s->tls)
-        report_key(r, tls, strstr(why, o.key) ? "key" : "certificate", why);
-}
-
-static enum submission_at_rcpt at_rcpt(cfg_t *guarantee)
-{
-    if (is_set_to(guarantee, "at_rcpt", "probe"))
-        return SUBMISSION_AT_RCPT_PROBE;
-    return is_set_to(guarantee, "at_rcpt", "known") ? SUBMISSION_AT_RCPT_KNOWN
-                                                    : SUBMISSION_AT_RCPT_OFF;
-}
-
-static struct submission_settings *read_submission(struct reading *r, cfg_t *root,
-                                                   enum config_use use)
-{
-    struct submission_settings *s = submission_settings_new();
-    cfg_t *limits = cfg_getsec(root, "limits");
-    cfg_t *tls = cfg_getsec(root, "tls");
-    memcpy(s->hostname, r->config->hostname, sizeof s->hostname);
-    free(s->assistance);
-    s->assistance = xstrdup(text(tls, "assistance"));
-    s->mechanisms = mechanisms(root);
-    s->default_level = r->config->default_level;
-    s->exempt_auto_replies =
-        is_set_to(cfg_getsec(root, "guarantee"), "exempt_auto_replies", "true");
-    s->at_rcpt = at_rcpt(cfg_getsec(root, "guarantee"));
-    s->message_size = octets(limits, "message_size");
-    s->recipients = (unsigned)number(limits, "recipients");
-    s->messages_per_hour = (unsigned)number(limits, "messages_per_hour");
-    s->recipients_per_hour = (unsigned)number(limits, "recipients_per_hour");
-    s->connections = (unsigned)number(limits, "connections");
-    s->connections_per_address = (unsigned)number(limits, "connections_per_address");
-    s->auth_failures_per_address = (unsigned)number(limits, "auth_failures_per_address");
-    s->command_timeout_ms = s->data_timeout_ms = duration(limits, "command_timeout");
-    s->listener_count = cfg_size(root, "listen");
-    s->listeners = xalloc((s->listener_count + 1) * sizeof *s->listeners);
-    for (unsigned i = 0; i < s->listener_count; i++)
-        read_listener(r, cfg_getnsec(root, "listen", i), &s->listeners[i]);
-    if (use == CONFIG_WHOLE && r->error[0] == '\0')
-        read_server_tls(r, tls, s);
-    return s;
-}
-
-static void add_own(struct delivery_settings *s, struct net_address a)
-{
-    net_address_unmap(&a);
-    s->own = xrealloc(s->own, (s->own_count + 1) * sizeof *s->own);
-    s->own[s->own_count++] = a;
-}
-
-/* A wildcard listener answers on every address this machine has. */
-static void add_own_interfaces(struct delivery_settings *s, const struct net_address *wildcard)
-{
-    struct ifaddrs *all = NULL;
-    if (getifaddrs(&all) != 0)
-        return; /* the loop check then rests on the host name and the Received count */
-    for (const struct ifaddrs *i = all; i; i = i->ifa_next) {
-        struct net_address a = {.family = wildcard->family, .port = wildcard->port};
-        if (i->ifa_addr && i->ifa_addr->sa_family == AF_INET && a.family == NET_IPV4)
-            memcpy(a.bytes, &((const struct sockaddr_in *)(const void *)i->ifa_addr)->sin_addr, 4);
-        else if (i->ifa_addr && i->ifa_addr->sa_family == AF_INET6 && a.family == NET_IPV6)
-            memcpy(a.bytes, &((const struct sockaddr_in6 *)(const void *)i->ifa_addr)->sin6_addr,
-                   16);
-        else
-            continue;
-        add_own(s, a);
-    }
-    freeifaddrs(all);
-}
-
-static void read_own(struct delivery_settings *s, const struct submission_settings *from)
-{
-    static const uint8_t zero[16];
-    for (size_t i = 0; i < from->listener_count; i++) {
-        const struct submission_listener *l = &from->listeners[i];
-        for (size_t k = 0; k < l->address_count; k++) {
-            if (memcmp(l->addresses[k].bytes, zero, sizeof zero) == 0)
-                add_own_interfaces(s, &l->addresses[k]);
-            else
-                add_own(s, l->addresses[k]);
-        }
-    }
-}
-
-static void read_route(struct reading *r, cfg_t *section, struct delivery_route *route)
-{
-    read_pattern(r, section, true, route->pattern);
-    route->protocol = is_set_to(section, "protocol", "lmtp") ? CLIENT_LMTP : CLIENT_SMTP;
-    route->tls = tls_words(section, &route->fingerprints);
-    if (!delivery_next_hop_parse(slice_of(text(section, "next_hop")), &route->next_hop))
-        return; /* reported as missing */
-    bool is_address =
-        route->next_hop.kind == NEXT_HOP_LITERAL || route->next_hop.kind == NEXT_HOP_UNIX;
-    bool is_local = is_address && net_address_is_loopback(&route->next_hop.address) &&
-                    route->pattern[0] != '.' && strcmp(route->pattern, "*") != 0;
-    if (!is_local && route->tls <= GUARANTEE_POLICY_MAY)
-        warn(r, line_of(r, section, NULL),
-             "route \"%s\" is not local and has tls = \"%s\": mail without a guarantee may travel "
-             "in clear text to %s",
-             route->pattern, guarantee_policy_name(route->tls), text(section, "next_hop"));
-}
-
-static void read_source(struct reading *r, cfg_t *section, struct delivery_source *source)
-{
-    size_t count;
-    struct net_address *list = addresses(section, "address", 0, &count);
-    read_pattern(r, section, false, source->domain);
-    for (size_t i = 0; i < count; i++) {
-        struct net_address *slot = &source->addresses[list[i].family == NET_IPV6];
-        if (slot->family != NET_NONE)
-            report_key(r, section, "address", "at most one address per family");
-        *slot = list[i];
-    }
-    if (count == 0)
-        report_key(r, section, "address", "must be set");
-    free(list);
-}
-
-/* libConfuse compares titles as they are written; A-labels and case make other spellings of the
- * same domain. */
-static void check_repeated(struct reading *r, const cfg_t *section, const char *pattern,
-                           const char *before)
-{
-    if (strcmp(pattern, before) == 0)
-        report(r, line_of(r, section, NULL), "%s \"%s\": the same domain as an earlier title (%s)",
-               section->name, section->title, pattern);
-}
-
-static void read_destinations(struct reading *r, cfg_t *root, struct delivery_settings *s)
-{
-    s->route_count = cfg_size(root, "route");
-    s->routes = xalloc((s->route_count + 1) * sizeof *s->routes);
-    for (unsigned i = 0; i < s->route_count; i++) {
-        read_route(r, cfg_getnsec(root, "route", i), &s->routes[i]);
-        for (unsigned k = 0; k < i; k++)
-            check_repeated(r, cfg_getnsec(root, "route", i), s->routes[i].pattern,
-                           s->routes[k].pattern);
-    }
-    s->policy_count = cfg_size(root, "policy");
-    s->policies = xalloc((s->policy_count + 1) * sizeof *s->policies);
-    for (unsigned i = 0; i < s->policy_count; i++) {
-        cfg_t *section = cfg_getnsec(root, "policy", i);
-        read_pattern(r, section, false, s->policies[i].pattern);
-        s->policies[i].tls = tls_words(section, &s->policies[i].fingerprints);
-        for (unsigned k = 0; k < i; k++)
-            check_repeated(r, section, s->policies[i].pattern, s->policies[k].pattern);
-    }
-    s->source_count = cfg_size(root, "source");
-    s->sources = xalloc((s->source_count + 1) * sizeof *s->sources);
-    for (unsigned i = 0; i < s->source_count; i++) {
-        read_source(r, cfg_getnsec(root, "source", i), &s->sources[i]);
-        for (unsigned k = 0; k < i; k++)
-            check_repeated(r, cfg_getnsec(root, "source", i), s->sources[i].domain,
-                           s->sources[k].domain);
-    }
-}
-
-static void read_client_tls(struct reading *r, cfg_t *delivery, struct delivery_settings *s)
-{
-    char why[400];
-    s->tls = tls_client_new(text(delivery, "ca_file"), why, sizeof why);
-    if (!s->tls)
-        report_key(r, delivery, "ca_file", why);
-}
-
-static struct delivery_settings *read_delivery(struct reading *r, cfg_t *root, enum config_use use)
-{
-    struct delivery_settings *s = delivery_settings_new();
-    cfg_t *delivery = cfg_getsec(root, "delivery");
-    cfg_t *retry = cfg_getsec(root, "retry");
-    cfg_t *guarantee = cfg_getsec(root, "guarantee");
-    const char *ip_version = text(delivery, "ip_version");
-    memcpy(s->hostname, r->config->hostname, sizeof s->hostname);
-    s->port = (uint16_t)number(delivery, "port");
-    s->blocked = networks(delivery, "blocked_networks", &s->blocked_count);
-    s->concurrency = (unsigned)number(delivery, "concurrency_per_destination");
-    s->connect_timeout_ms = duration(delivery, "connect_timeout");
-    s->remember_tls_ms = duration(delivery, "remember_tls");
-    s->ip_version = ip_version[0] == 'b' ? 0 : ip_version[0] - '0';
-    s->retry_first_ms = duration(retry, "first");
-    s->retry_max_ms = duration(retry, "max");
-    s->lifetime_ms = duration(retry, "lifetime");
-    s->warn_after_ms = duration(retry, "warn_after");
-    s->discards_stopped = is_set_to(guarantee, "on_stop", "discard");
-    s->hold_for_ms = duration(guarantee, "hold_for");
-    s->patience_ms = duration(guarantee, "patience");
-    s->counts_for_reports = r->config->report_organization[0] != '\0';
-    read_own(s, r->config->submission);
-    read_destinations(r, root, s);
-    if (use == CONFIG_WHOLE && r->error[0] == '\0')
-        read_client_tls(r, delivery, s);
-    return s;
-}
-
-/* What the daemon would trip over at its start, said with its line while somebody looks. */
-static void check_surroundings(struct reading *r, cfg_t *root)
-{
-    char why[400];
-    const struct config *c = r->config;
-    cfg_t *dns = cfg_getsec(root, "dns");
-    cfg_t *retry = cfg_getsec(root, "retry");
-    const char *const files[] = {c->trust_anchor, c->unbound_config};
-    for (size_t i = 0; i < COUNT_OF(files); i++) {
-        if (files[i][0] == '\0' || access(files[i], R_OK) == 0)
-            continue;
-        snprintf(why, sizeof why, "cannot read %.300s: %s", files[i], strerror(errno));
-        report_key(r, dns, i ? "unbound_config" : "trust_anchor", why);
-    }
-    /* cppcheck-suppress getpwnamCalled ; one thread */
-    if (c->run_as[0] != '\0' && geteuid() == 0 && !getpwnam(c->run_as))
-        warn(r, line_of(r, root, "run_as"), "run_as: there is no user \"%s\" yet", c->run_as);
-    if (duration(retry, "first") > duration(retry, "max"))
-        report_key(r, retry, "first", "must not be longer than max");
-}
-
-/* Where an address is to stand: as it is used. The caller frees. */
-static char *address_text(struct reading *r, cfg_t *section, const char *key)
-{
-    struct address address;
-    const char *in = text(section, key);
-    if (in[0] == '\0')
-        return xstrdup("");
-    if (address_parse(slice_of(in), &address) != ADDRESS_OK) {
-        report_key(r, section, key, "expected an address such as \"postmaster@example.org\"");
-        return xstrdup("");
-    }
-    return xstrdup(address.text);
-}
-
-static void read_reports(struct reading *r, cfg_t *tlsrpt)
-{
-    struct config *c = r->config;
-    c->report_organization = xstrdup(text(tlsrpt, "organization"));
-    c->report_contact = address_text(r, tlsrpt, "contact");
-    c->report_from = address_text(r, tlsrpt, "from");
-    c->report_spread_ms = duration(tlsrpt, "spread");
-    if (c->report_organization[0] != '\0' && c->report_contact[0] == '\0')
-        report_key(r, tlsrpt, "contact", "must be set: organization is");
-    if (c->report_from[0] == '\0') {
-        free(c->report_from);
-        c->report_from = xstrdup(c->report_contact);
-    }
-}
-
-static void read_name(cfg_t *section, const char *key, char out[DOMAIN_SIZE])
-{
-    const char *name = text(section, key);
-    out[0] = '\0';
-    if (name[0] != '\0' && !domain_to_ascii(slice_of(name), out))
-        panic("unchecked name %s", key);
-}
-
-static void read_top(struct reading *r, cfg_t *root, enum config_use use)
-{
-    static const char *const severities[] = {"debug", "info", "warning", "error"};
-    struct config *c = r->config;
-    cfg_t *dns = cfg_getsec(root, "dns");
-    if (!domain_to_ascii(slice_of(text(root, "hostname")), c->hostname) && r->error[0] == '\0')
-        panic("unchecked host name");
-    c->state_directory = xstrdup(text(root, "state_directory"));
-    c->control_socket = xstrdup(text(root, "control_socket"));
-    c->run_as = xstrdup(text(root, "run_as"));
-    c->workers = (unsigned)number(root, "workers");
-    c->shutdown_grace_ms = duration(root, "shutdown_grace");
-    for (size_t i = 0; i < COUNT_OF(severities); i++)
-        if (is_set_to(root, "log_level", severities[i]))
-            c->log_level = (enum event_severity)i;
-    c->trust_anchor = xstrdup(text(dns, "trust_anchor"));
-    c->unbound_config = xstrdup(text(dns, "unbound_config"));
-    c->ca_file = xstrdup(text(cfg_getsec(root, "delivery"), "ca_file"));
-    read_name(dns, "self_test_signed", c->self_test_signed);
-    read_name(dns, "self_test_unsigned", c->self_test_unsigned);
-    read_name(dns, "self_test_bogus", c->self_test_bogus);
-    c->resolver_count = cfg_size(dns, "resolvers");
-    c->resolvers = xalloc((c->resolver_count + 1) * sizeof *c->resolvers);
-    for (unsigned i = 0; i < c->resolver_count; i++)
-        c->resolvers[i] = xstrdup(cfg_getnstr(dns, "resolvers", i));
-    read_reports(r, cfg_getsec(root, "tlsrpt"));
-    c->queue_size = octets(cfg_getsec(root, "limits"), "queue_size");
-    if (!level_parse(slice_of(text(cfg_getsec(root, "guarantee"), "default_level")),
-                     &c->default_level))
-        panic("unchecked level");
-    if (use == CONFIG_WHOLE)
-        check_surroundings(r, root);
-    c->keeps_sha1 = mechanisms(root) & MECHANISM_SCRAM_SHA_1;
-}
-
-/* libConfuse takes the end of the file for the end of a comment or a text, too, and what it
- * swallowed is silently gone. Returns the line on which the open one begins, 0 when none is open.
- */
-static int open_at_end(const char *text, const char **what)
-{
-    int line = 1;
-    int begun = 0;
-    char inside = 0; /* '"', '\'', '#' for the rest of a line, '*' for a C comment */
-    for (const char *p = text; *p; p++) {
-        bool ends = (inside == '#' && *p == '\n') ||
-                    (inside == '*' && p[0] == '*' && p[1] == '/') ||
-                    ((inside == '"' || inside == '\'') && *p == inside);
-        if ((inside == '"' || inside == '\'') && p[0] == '\\' && p[1]) {
-            line += p[1] == '\n';
-            p++;
-        } else if (ends) {
-            p += inside == '*';
-            inside = 0;
-        } else if (!inside && (*p == '"' || *p == '\'' || *p == '#' ||
-                               (*p == '/' && (p[1] == '/' || p[1] == '*')))) {
-            inside = *p != '/' ? *p : p[1] == '*' ? '*' : '#';
-            begun = line;
-            p += *p == '/';
-        }
-        line += *p == '\n';
-    }
-    *what = inside == '*' ? "comment" : "text";
-    return inside && inside != '#' ? begun : 0;
-}
-
-/* The file's text with the sentinel behind it; NULL with errno. The caller frees. */
-static char *read_file(const char *path)
-{
-    FILE *file = fopen(path, "r");
-    struct buffer text;
-    if (!file)
+    const char *what;
+    char *text = config_text_read(r->file);
+    if (!text) {
+        report(r, 0, "cannot read it: %s", strerror(errno));
         return NULL;
-    buffer_init(&text, (size_t)16 << 20);
-    bool is_read = true;
-    for (size_t got = 1; got > 0 && is_read;) {
-        char piece[4096];
-        got = fread(piece, 1, sizeof piece, file);
-        is_read = buffer_append(&text, (struct slice){piece, got});
     }
-    int error = is_read ? 0 : EFBIG;
-    if (ferror(file))
-        error = errno ? errno : EIO;
-    fclose(file);
-    char *copy =
-        error == 0 ? xprintf("%.*s\n" SENTINEL " = 1\n", SLICE_ARG(buffer_slice(&text))) : NULL;
-    buffer_free(&text);
-    errno = error;
-    return copy;
+    int line = config_text_open_line(text, &what);
+    if (line > 0)
+        report(r, line, "this %s is not closed", what);
+    char *whole = line > 0 ? NULL : xprintf("%s\n" SENTINEL " = 1\n", text);
+    free(text);
+    return whole;
+}
+
+/* In this order: the later ones look at what the earlier ones made of the file. */
+static void read_all(struct section root, struct config *c, enum config_use use)
+{
+    config_daemon_read(root, c, use);
+    c->submission = config_submission_read(root, c, use);
+    c->delivery = config_delivery_read(root, c, use);
+    c->keeps_sha1 = c->submission->mechanisms & MECHANISM_SCRAM_SHA_1;
 }
 
 static bool parse(struct reading *r, cfg_t *root, enum config_use use)
 {
-    char *text = read_file(r->file);
-    if (!text) {
-        report(r, 0, "cannot read it: %s", strerror(errno));
+    char *text = whole_text(r);
+    if (!text)
         return false;
-    }
-    const char *what;
-    int open_line = open_at_end(text, &what);
-    if (open_line > 0)
-        report(r, open_line, "this %s is not closed", what);
-    int result = open_line > 0 ? CFG_PARSE_ERROR : cfg_parse_buf(root, text);
+    int result = cfg_parse_buf(root, text);
     free(text);
     if (result != CFG_SUCCESS) {
         report(r, root->line, "cannot be parsed");
         return false;
     }
-    read_top(r, root, use);
-    r->config->submission = read_submission(r, root, use);
-    r->config->delivery = read_delivery(r, root, use);
+    read_all((struct section){r, root}, r->config, use);
     return r->error[0] == '\0';
 }
 

@@ -74,6 +74,8 @@ static void a_whole_file_is_read(void **state)
     assert_int_equal(s->listener_count, 3);
     assert_int_equal(s->listeners[0].address_count, 2);
     assert_int_equal(s->listeners[1].address_count, 2);
+    assert_int_equal(s->listeners[1].addresses[0].family, NET_IPV4);
+    assert_int_equal(s->listeners[1].addresses[1].family, NET_IPV6);
     assert_int_equal(s->listeners[1].tls, SUBMISSION_IMPLICIT);
     assert_true(s->listeners[2].is_relay);
     assert_int_equal(s->listeners[2].trusted_count, 2);
