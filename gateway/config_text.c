@@ -15,7 +15,6 @@ int config_text_open_line(const char *text, const char **what)
                     (inside == '*' && p[0] == '*' && p[1] == '/') ||
                     ((inside == '"' || inside == '\'') && *p == inside);
         if ((inside == '"' || inside == '\'') && p[0] == '\\' && p[1]) {
-            line += p[1] == '\n';
             p++;
         } else if (ends) {
             p += inside == '*';

@@ -41,6 +41,7 @@ static void what_is_left_open_is_found_where_it_begins(void **state)
         {"# a\nb = \"c", 2, "text"},
         {"/* a *//* b", 1, "comment"},
         {"a = \"it's", 1, "text"},
+        {"a = \"b\\\nc\"\nd = \"e", 3, "text"},
     };
     for (size_t i = 0; i < COUNT_OF(cases); i++) {
         const char *what = "?";
