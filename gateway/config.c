@@ -365,6 +365,7 @@ void config_free(struct config *c)
     free(c->report_organization);
     free(c->report_contact);
     free(c->report_from);
+    sign_key_free(c->report_key);
     free(c->ca_file);
     for (size_t i = 0; i < c->resolver_count; i++)
         free(c->resolvers[i]);

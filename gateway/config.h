@@ -7,6 +7,7 @@
 
 #include "gateway/delivery/settings.h"
 #include "gateway/submission/settings.h"
+#include "gateway/tlsrpt/sign.h"
 #include "mail/event.h"
 
 struct config {
@@ -31,7 +32,8 @@ struct config {
     char *report_contact;
     char *report_from; /* never "" where there is an organization */
     int64_t report_spread_ms;
-    bool keeps_sha1;                        /* SCRAM-SHA-1 is configured: its verifiers are made */
+    struct sign_key *report_key; /* NULL: reports by mail are not signed; only of CONFIG_WHOLE */
+    bool keeps_sha1;             /* SCRAM-SHA-1 is configured: its verifiers are made */
     struct submission_settings *submission; /* one reference */
     struct delivery_settings *delivery;     /* one reference */
     size_t warning_count;

@@ -56,6 +56,45 @@ static void read_reports(struct section tlsrpt, struct config *c)
     }
 }
 
+/* The domain is the reporter's own (RFC 8460 section 3); the file is read as those of `tls` are. */
+static void load_report_key(struct section tlsrpt, struct config *c, enum config_use use)
+{
+    char domain[DOMAIN_SIZE];
+    char selector[DOMAIN_SIZE];
+    char why[400];
+    section_domain(tlsrpt, "dkim_domain", domain);
+    section_domain(tlsrpt, "dkim_selector", selector);
+    if (c->report_from[0] != '\0' && !sign_is_aligned(domain, c->report_from)) {
+        section_report(tlsrpt, "dkim_domain", "expected the domain of %s, from which reports come",
+                       c->report_from);
+    } else if (use == CONFIG_WHOLE) {
+        c->report_key =
+            sign_key_new(domain, selector, section_text(tlsrpt, "dkim_key"), why, sizeof why);
+        if (!c->report_key)
+            section_report(tlsrpt, "dkim_key", "%s", why);
+    }
+}
+
+static void read_signing(struct section tlsrpt, struct config *c, enum config_use use)
+{
+    static const char *const keys[] = {"dkim_domain", "dkim_selector", "dkim_key"};
+    size_t count = 0;
+    for (size_t i = 0; i < COUNT_OF(keys); i++)
+        count += section_text(tlsrpt, keys[i])[0] != '\0';
+    if (count == COUNT_OF(keys)) {
+        load_report_key(tlsrpt, c, use);
+    } else if (count > 0) {
+        for (size_t i = 0; i < COUNT_OF(keys); i++)
+            if (section_text(tlsrpt, keys[i])[0] == '\0')
+                section_report(tlsrpt, keys[i],
+                               "must be set: dkim_domain, dkim_selector and dkim_key go together");
+    } else if (c->report_organization[0] != '\0') {
+        section_warn(tlsrpt, "organization",
+                     "tlsrpt: without dkim_key reports by mail are not signed, and receivers "
+                     "ignore them (RFC 8460)");
+    }
+}
+
 static void read_resolver(struct section dns, struct config *c)
 {
     c->trust_anchor = xstrdup(section_text(dns, "trust_anchor"));
@@ -84,6 +123,7 @@ void config_daemon_read(struct section root, struct config *c, enum config_use u
     read_resolver(section_of(root, "dns"), c);
     c->ca_file = xstrdup(section_text(section_of(root, "delivery"), "ca_file"));
     read_reports(section_of(root, "tlsrpt"), c);
+    read_signing(section_of(root, "tlsrpt"), c, use);
     c->queue_size = section_octets(section_of(root, "limits"), "queue_size");
     if (!level_parse(slice_of(section_text(section_of(root, "guarantee"), "default_level")),
                      &c->default_level))

@@ -157,6 +157,7 @@ static struct tlsrpt_settings tlsrpt_settings_of(const struct config *c)
         .organization = c->report_organization,
         .contact = c->report_contact,
         .from = c->report_from,
+        .key = c->report_key,
         .hostname = c->hostname,
         .spread_ms = c->report_spread_ms,
         .ca_file = c->ca_file,

@@ -115,6 +115,11 @@ const struct schema_key schema_keys[] = {
      "address that reports by mail come from; \"\" = contact"},
     {"tlsrpt", "spread", SCHEMA_DURATION, "4h", 0, 20 * HOUR, NULL,
      "the time after midnight UTC over which reports go out"},
+    {"tlsrpt", "dkim_domain", SCHEMA_DOMAIN, "", 0, DOMAIN_MAX, NULL,
+     "signs reports by mail (DKIM d=): the domain of from; receivers ignore unsigned ones"},
+    {"tlsrpt", "dkim_selector", SCHEMA_DOMAIN, "", 0, DOMAIN_MAX, NULL,
+     "DKIM s=: the public key is published at SELECTOR._domainkey.DOMAIN"},
+    {"tlsrpt", "dkim_key", SCHEMA_TEXT, "", 0, 4000, NULL, "PEM file, private RSA key"},
 
     {"limits", "message_size", SCHEMA_SIZE, "50M", 1024, INT64_MAX, NULL, "largest message"},
     {"limits", "recipients", SCHEMA_NUMBER, "100", 1, 100000, NULL, "per message"},

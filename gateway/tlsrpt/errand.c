@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "gateway/tlsrpt/letter.h"
+#include "gateway/tlsrpt/sign.h"
 #include "mail/date.h"
 #include "mail/id.h"
 #include "queue/incoming.h"
@@ -17,6 +18,7 @@ enum {
     POST_MS = 60 * 1000,
     ANSWER_MAX = 4096, /* nobody reads it */
     LETTER_MAX = 2 * DOCUMENT_MAX,
+    SIGNATURE_MAX = 8192,
 };
 
 enum state { WAITING, ASKING, WRITING, MAILING, RESOLVING, POSTING, REMOVING };
@@ -275,6 +277,24 @@ static void fill_envelope(const struct errand *e, struct envelope *out)
     }
 }
 
+/* The signature first, as it is a field on top of what it signs. */
+static int append_signed(struct errand *e, struct slice text)
+{
+    char why[200];
+    struct buffer field;
+    const struct sign_key *key = e->desk->settings.key;
+    if (!key)
+        return queue_incoming_append(e->incoming, text);
+    buffer_init(&field, SIGNATURE_MAX);
+    int rc = -ECANCELED;
+    if (sign_write(key, text, date_now(), &field, why, sizeof why))
+        rc = queue_incoming_append(e->incoming, buffer_slice(&field));
+    else
+        complain(e, "", why);
+    buffer_free(&field);
+    return rc != 0 ? rc : queue_incoming_append(e->incoming, text);
+}
+
 static int write_letter(struct errand *e)
 {
     char id[ID_SIZE];
@@ -288,8 +308,7 @@ static int write_letter(struct errand *e)
         .report = buffer_slice(&e->writing.report),
     };
     buffer_init(&text, LETTER_MAX);
-    int rc = letter_write(&letter, &text) ? queue_incoming_append(e->incoming, buffer_slice(&text))
-                                          : -ENOMEM;
+    int rc = letter_write(&letter, &text) ? append_signed(e, buffer_slice(&text)) : -ENOMEM;
     buffer_free(&text);
     return rc;
 }

@@ -11,11 +11,14 @@
 #include "mail/event.h"
 #include "queue/queue.h"
 
+struct sign_key; /* gateway/tlsrpt/sign.h */
+
 /* Texts and networks are borrowed from the configuration that is in force. */
 struct tlsrpt_settings {
-    const char *organization; /* "": off, nothing is looked up or sent */
-    const char *contact;      /* address, said in the report */
-    const char *from;         /* address the mail comes from */
+    const char *organization;   /* "": off, nothing is looked up or sent */
+    const char *contact;        /* address, said in the report */
+    const char *from;           /* address the mail comes from */
+    const struct sign_key *key; /* signs the mail; NULL: nothing does. Borrowed, too */
     const char *hostname;
     int64_t spread_ms;                 /* reports of a day go out within this time after its end */
     const char *ca_file;               /* for HTTPS; "": the system's */

@@ -3,19 +3,30 @@
 The day ends when the gateway's own clock is set forward; see lab/reports.py for the collectors' side.
 """
 
+import base64
 import datetime
 import re
 import signal
+import subprocess
 import time
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
 
+import dkim
+import dns.message
+import dns.query
 import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
+from lab import net
 from lab.https import Answer
 from lab.laboratory import Lab
 from lab.process import wait_until
 from lab.reports import Collector, Report, report_by_mail
 from lab.rogue_mx import Script
-from lab.sealpost import Sealpost, Settings
+from lab.sealpost import BUILD, Sealpost, Settings
 from lab.sts import Policy, sts_domain
 
 ORGANIZATION = "Sealpost Testing & Söhne"
@@ -214,6 +225,7 @@ def test_a_report_by_mail_is_what_a_real_postfix_takes(reporting: Sealpost, lab:
     assert report.headers["tls-required"] == "No"
     assert report.headers["subject"] == (f"Report Domain: {domain.name} Submitter: mail.example.org "
                                          f"Report-ID: <{report.document['report-id']}>")
+    assert "dkim-signature" not in report.headers
     [message] = lab.postfix.messages_for("one+reports@tls.example")
     assert message.sender == CONTACT
     event = wait_until(lambda: reporting.events("tls-report", domain=domain.name), 5, "the event")[0]
@@ -262,6 +274,142 @@ def test_counts_outlive_a_kill(reporting: Sealpost, lab: Lab) -> None:
     reporting.set_clock(TOMORROW)
     reporting.start()
     check(collector.wait_for_report(), domain.name, none=(1, 0))
+
+
+# The signature of what goes by mail
+
+
+def signing(directory: Path, selector: str = "s1") -> dict[str, str]:
+    return {"dkim_domain": "site.example", "dkim_selector": selector, "dkim_key": str(directory / f"{selector}.pem")}
+
+
+def write_key(settings: dict[str, str], key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey, secret: str = "") -> None:
+    encryption = (serialization.BestAvailableEncryption(secret.encode()) if secret
+                  else serialization.NoEncryption())
+    Path(settings["dkim_key"]).write_bytes(key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, encryption))
+
+
+def make_key(lab: Lab, settings: dict[str, str], service: str = "tlsrpt") -> None:
+    """A new private key in the file, and the public one in DNS."""
+    key = rsa.generate_private_key(65537, 2048)
+    write_key(settings, key)
+    public = base64.b64encode(key.public_key().public_bytes(
+        serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)).decode()
+    publish_key(lab, settings, f"v=DKIM1; k=rsa; s={service}; p={public}")
+
+
+def publish_key(lab: Lab, settings: dict[str, str], record: str) -> None:
+    name = f"{settings['dkim_selector']}._domainkey.{settings['dkim_domain']}"
+    lab.dns.set(name, "TXT", " ".join(f'"{record[at:at + 250]}"' for at in range(0, len(record), 250)))
+
+
+def ask_for_key(name: bytes, timeout: float = 5) -> bytes:
+    """For dkim: the TXT record of that name, from the server of the zone."""
+    answer = dns.query.tcp(dns.message.make_query(name.decode(), "TXT"), net.LEAF_DNS, timeout=timeout).answer
+    return b"".join(answer[0][0].strings) if answer else b""
+
+
+def is_valid(message: bytes) -> bool:
+    """Says dkimpy, of a report (RFC 8460 section 3): the key must be one for `tlsrpt`."""
+    try:
+        return dkim.DKIM(message, tlsrpt="strict").verify(dnsfunc=ask_for_key)
+    except dkim.DKIMException:
+        return False
+
+
+@pytest.fixture
+def verifier_s_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As far ahead as the gateway's: a signature from the future is none."""
+    monkeypatch.setattr(dkim, "time", SimpleNamespace(time=lambda: time.time() + TOMORROW * 3600))
+
+
+def signed_report(gateway: Sealpost, lab: Lab, box: str) -> bytes:
+    domain = lab.fresh("one")
+    lab.rogue(domain.addresses[0], Script(), domain.hosts[0])
+    ask_for_reports(lab, domain.name, f"mailto:{box}")
+    send(gateway, domain.name)
+    end_the_day(gateway)
+    check(report_by_mail(lab, box), domain.name, none=(1, 0))
+    [message] = lab.postfix.messages_for(box)
+    return message.data
+
+
+@pytest.mark.usefixtures("verifier_s_clock")
+def test_a_report_by_mail_is_signed(make_gateway, lab: Lab, tmp_path: Path) -> None:
+    settings = signing(tmp_path)
+    make_key(lab, settings)
+    gateway = make_gateway(Settings(sections={"tlsrpt": {**REPORTS, **settings}}, has_own_clock=True))
+    message = signed_report(gateway, lab, "signed@tls.example")
+    assert is_valid(message)
+    [signature] = [value for name, value in dkim.rfc822_parse(message)[0] if name.lower() == b"dkim-signature"]
+    tags = dkim.parse_tag_value(signature)
+    assert (tags[b"d"], tags[b"s"]) == (b"site.example", b"s1")
+    assert (tags[b"a"], tags[b"c"]) == (b"rsa-sha256", b"relaxed/relaxed")
+    assert b"l" not in tags  # MUST NOT
+    assert {"from", "to", "subject", "date", "message-id", "mime-version", "content-type", "tls-report-domain",
+            "tls-report-submitter", "tls-required"} <= set(re.split(r"\s*:\s*", tags[b"h"].decode().lower()))
+    for part in (b"This is a report", b"TLS-Report-Domain: ", b"Subject: ", b"TLS-Required: No"):
+        assert message.count(part) == 1
+        assert not is_valid(message.replace(part, part + b"t")), part
+    assert not is_valid(message + b"and more\r\n")
+    make_key(lab, settings)
+    assert not is_valid(message)  # it is the record that counts
+
+
+@pytest.mark.usefixtures("verifier_s_clock")
+def test_a_reload_brings_a_new_key(make_gateway, lab: Lab, tmp_path: Path) -> None:
+    old, new = signing(tmp_path, "old"), signing(tmp_path, "new")
+    make_key(lab, old)
+    make_key(lab, new)
+    gateway = make_gateway(Settings(sections={"tlsrpt": {**REPORTS, **old}}, has_own_clock=True))
+    gateway.configure(Settings(sections={"tlsrpt": {**REPORTS, **new}}, has_own_clock=True))
+    gateway.daemon.process.send_signal(signal.SIGHUP)
+    wait_until(lambda: gateway.events("reloaded"), 10, "the reload")
+    message = signed_report(gateway, lab, "reloaded@tls.example")
+    assert b"s=new;" in message and is_valid(message)
+
+
+def check_configuration(gateway: Sealpost) -> subprocess.CompletedProcess:
+    return subprocess.run([str(BUILD / "sealpostd"), "-t", "-c", str(gateway.config)], capture_output=True,
+                          text=True, timeout=20, check=False)
+
+
+@pytest.mark.parametrize("change, words", [
+    (lambda s: s.pop("dkim_domain"), "tlsrpt: dkim_domain: must be set: "),
+    (lambda s: s.pop("dkim_selector"), "tlsrpt: dkim_selector: must be set: "),
+    (lambda s: s.pop("dkim_key"), "tlsrpt: dkim_key: must be set: "),
+    (lambda s: s.update(dkim_domain="other.example"), f"tlsrpt: dkim_domain: expected the domain of {CONTACT}"),
+    (lambda s: s.update(dkim_key="/nonexistent"), "tlsrpt: dkim_key: cannot read /nonexistent: No such file"),
+    (lambda s: Path(s["dkim_key"]).write_text("junk"), "no private key in PEM form"),
+    (lambda s: write_key(s, ec.generate_private_key(ec.SECP256R1())), "not an RSA key"),
+    (lambda s: write_key(s, rsa.generate_private_key(65537, 768)), "needs 1024 bits"),
+    (lambda s: write_key(s, rsa.generate_private_key(65537, 2048), "secret"), "passphrase"),
+], ids=["domain", "selector", "key", "alignment", "no-file", "junk", "ec", "short", "passphrase"])
+def test_what_cannot_sign_is_an_error(make_gateway, tmp_path: Path, change: Callable[[dict], object],
+                                      words: str) -> None:
+    settings = signing(tmp_path)
+    write_key(settings, rsa.generate_private_key(65537, 2048))
+    gateway = make_gateway(Settings(sections={"tlsrpt": {**REPORTS, **settings}}), start=False)
+    assert check_configuration(gateway).returncode == 0
+    change(settings)
+    gateway.configure(Settings(sections={"tlsrpt": {**REPORTS, **settings}}))
+    result = check_configuration(gateway)
+    assert result.returncode == 1
+    assert re.match(rf"{gateway.config}:\d+: {re.escape(words)}" if words.startswith("tlsrpt") else
+                    rf"{gateway.config}:\d+: tlsrpt: dkim_key: {settings['dkim_key']}: .*{words}", result.stderr)
+    assert "PRIVATE" not in result.stderr
+
+
+def test_reports_without_a_signature_are_warned_of(make_gateway, tmp_path: Path) -> None:
+    gateway = make_gateway(SETTINGS, start=False)
+    result = check_configuration(gateway)
+    assert result.returncode == 0 and result.stderr.count("warning: tlsrpt: without dkim_key") == 1
+    settings = signing(tmp_path)
+    write_key(settings, rsa.generate_private_key(65537, 2048))
+    gateway.configure(Settings(sections={"tlsrpt": {**REPORTS, **settings}}))
+    result = check_configuration(gateway)
+    assert result.returncode == 0 and "dkim" not in result.stderr
 
 
 # Which policy, and what failed

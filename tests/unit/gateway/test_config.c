@@ -201,6 +201,15 @@ static void reports_are_made_for_an_organization_alone(void **state)
              "contact = \"tls@example.org\"\n from = \"noreply@example.org\"\n}\n");
     assert_non_null(c);
     assert_string_equal(c->report_from, "noreply@example.org");
+    assert_int_equal(c->warning_count, 1);
+    assert_non_null(strstr(c->warnings[0], ":3: warning: tlsrpt: without dkim_key "));
+    config_free(c);
+    c = load("hostname = \"mail.example.org\"\ntlsrpt {\n organization = \"X\"\n "
+             "contact = \"tls@example.org\"\n dkim_domain = \"Example.org\"\n "
+             "dkim_selector = \"s1\"\n dkim_key = \"/nowhere\"\n}\n");
+    assert_non_null(c); /* what only asks the daemon may not be able to read keys */
+    assert_int_equal(c->warning_count, 0);
+    assert_null(c->report_key);
     config_free(c);
 }
 
@@ -263,6 +272,13 @@ static void what_is_wrong_names_line_and_key(void **state)
          ":4: ", "tlsrpt: contact: must be set: organization is"},
         {"hostname = \"a.example\"\ntlsrpt {\n organization = \"X\"\n contact = \"nobody\"\n}\n",
          ":4: ", "tlsrpt: contact: expected an address"},
+        {"hostname = \"a.example\"\ntlsrpt {\n dkim_key = \"/x\"\n dkim_selector = \"s\"\n}\n",
+         ":5: ", "tlsrpt: dkim_domain: must be set: "},
+        {"hostname = \"a.example\"\ntlsrpt {\n dkim_selector = \"a b\"\n}\n",
+         ":3: ", "tlsrpt: dkim_selector = \"a b\": expected a domain name"},
+        {"hostname = \"a.example\"\ntlsrpt {\n contact = \"x@a.example\"\n dkim_domain = "
+         "\"b.example\"\n dkim_key = \"/x\"\n dkim_selector = \"s\"\n}\n",
+         ":4: ", "tlsrpt: dkim_domain: expected the domain of x@a.example"},
         {"hostname = \"a.example\"\nworkers = 2 /* left open\npolicy \"x.example\" { tls = dane "
          "}\n",
          ":2: ", "this comment is not closed"},
