@@ -123,8 +123,9 @@ static const char *told_text(const struct told *t, const char *text, char key[AD
     return key;
 }
 
-/* "encrypt for 30m, locked", "dry-run verified"; NULL where no level was set. */
-static const char *told_level(const struct command *c, char *out, size_t size)
+/* "encrypt for 30m, locked", "dry-run verified"; NULL where no level was set. A lock that has held
+ * on, or has gone, was not asked for in words: the result says it. */
+static const char *told_level(const struct command *c, const json_t *result, char *out, size_t size)
 {
     const char *level = argument_text(c, "level");
     /* By its own name, as in every other line: "on" is only another word for it. */
@@ -132,13 +133,17 @@ static const char *told_level(const struct command *c, char *out, size_t size)
         level = level_name(LEVEL_ENCRYPT);
     const char *trial = argument_text(c, "trial");
     const char *time = argument_text(c, "for");
+    const char *lock = json_is_true(json_object_get(result, "guarantee_locked")) ? ", locked"
+                       : json_is_true(json_object_get(result, "lock_removed"))
+                           ? ", not locked any more"
+                           : "";
     snprintf(out, size, "%s%s%s%s%s%s", level ? level : "", trial ? " " : "", trial ? trial : "",
-             time ? " for " : "", time ? time : "", argument_flag(c, "locked") ? ", locked" : "");
+             time ? " for " : "", time ? time : "", lock);
     return level ? out : NULL;
 }
 
 /* One line for each change: who did what to whom. */
-static void log_change(const struct command *c)
+static void log_change(const struct command *c, const json_t *result)
 {
     char level[80];
     char until[80];
@@ -152,7 +157,7 @@ static void log_change(const struct command *c)
         if (text)
             fields[count++] = FIELD(told[i].field, told_text(&told[i], text, keys[i]));
     }
-    if (told_level(c, level, sizeof level))
+    if (told_level(c, result, level, sizeof level))
         fields[count++] = FIELD(KEY_LEVEL, level);
     if (argument_text(c, "until")) {
         snprintf(until, sizeof until, "until %s", argument_text(c, "until"));
@@ -172,7 +177,7 @@ static void finish(struct command *c, bool fits)
 void answer_ok(struct command *c, json_t *result)
 {
     if (command_is_change(c))
-        log_change(c);
+        log_change(c, result);
     bool fits = buffer_append_text(&c->text, "{\"ok\":true,\"result\":");
     fits = json_write(&c->text, made(result)) && fits;
     finish(c, fits && buffer_append_text(&c->text, "}\n"));

@@ -103,7 +103,10 @@ void sts_purge(struct command *c);
 NODISCARD bool user_find_own(struct command *c, bool *is_user);
 /* Is c->address a user's? False: answered, that he is none or that the store cannot say. */
 NODISCARD bool user_exists(struct command *c);
-/* Answers with the account of c->address as it is now: what `user show` prints. */
+/* The account of c->address as it is now: what `user show` prints. The caller owns it. NULL:
+ * answered, that there is none or that the store cannot say. */
+NODISCARD json_t *user_read(struct command *c);
+/* Answers with it. */
 void answer_user(struct command *c);
 
 #endif

@@ -13,7 +13,8 @@ struct flag {
     bool is_dry_run;
     bool has_flag; /* false: back to guarantee.default_level */
     bool is_locked;
-    int64_t for_ms; /* 0: for good */
+    int64_t for_ms;  /* 0: for good */
+    bool loses_lock; /* the user was locked, and is not any more */
 };
 
 static bool is_word(const char *text, const char *word)
@@ -76,8 +77,9 @@ static bool read_flag(struct command *c, struct flag *f)
     return true;
 }
 
-/* What is to come back after --for is what holds for good, never another --for. */
-static void raise(struct queue_account *a, const struct flag *f, enum level default_level)
+/* What is to come back after --for is what holds for good, never another --for. A lock stays while
+ * that lasts: what is meant for a moment must not let the user lower what he may not. */
+static void raise(struct queue_account *a, struct flag *f, enum level default_level)
 {
     int64_t now = date_now();
     bool was_for_a_while = a->level_until != 0;
@@ -86,6 +88,9 @@ static void raise(struct queue_account *a, const struct flag *f, enum level defa
     bool was_locked = was_for_a_while ? a->back_is_locked : a->is_locked;
     bool was_dry_run = was_for_a_while ? a->back_is_dry_run : a->is_dry_run;
     struct queue_flag present = queue_account_flag(a, default_level, now);
+    bool holds_lock = was_locked || present.is_locked;
+    f->is_locked = f->is_locked || (f->for_ms > 0 && holds_lock);
+    f->loses_lock = holds_lock && !f->is_locked;
     a->has_flag = f->has_flag;
     a->level = f->level;
     a->is_locked = f->is_locked;
@@ -108,13 +113,23 @@ static void raise(struct queue_account *a, const struct flag *f, enum level defa
     a->back_is_dry_run = was_dry_run;
 }
 
+static void answer_flag(struct command *c)
+{
+    const struct flag *f = c->state;
+    json_t *user = user_read(c);
+    if (!user)
+        return;
+    json_put(user, "lock_removed", json_boolean(f->loses_lock));
+    answer_ok(c, user);
+}
+
 static void flag_stored(void *context, int error)
 {
     struct command *c = context;
     if (!command_resume(c))
         return;
     if (error == 0)
-        answer_user(c);
+        answer_flag(c);
     else if (error == -ENOENT)
         answer_error(c, EXIT_REFUSED, "%s: no such user", c->address.text);
     else

@@ -134,6 +134,8 @@ static void print_user(struct printing *p, const json_t *user)
     print_pair(p, "Address:", show_address(p, member_text(user, "address"), address));
     print_pair(p, "Aliases:", aliases);
     print_pair(p, "Guarantee:", guarantee);
+    if (member_flag(user, "lock_removed"))
+        print_pair(p, "", "not locked any more: the user may lower it");
     print_pair(p, "Language:", member_text(user, "language"));
     if (member_flag(user, "receipts"))
         print_pair(p, "Receipts:", "always");

@@ -75,8 +75,8 @@ const struct usage usages[] = {
                 "the configuration says. Mail accepted before is not touched.\n"
                 "dry-run: delivers as if off, and reports what on (or verified) would\n"
                 "have stopped.\n"
-                "--for: returns to what it was by itself, say after 30m.\n"
-                "--locked: the user may not lower it.",
+                "--for: returns to what it was by itself, say after 30m; a lock stays.\n"
+                "--locked: the user may not lower it; without it a level for good unlocks.",
         .words = {"address", "level", "trial"},
         .required = 2,
         .options = {{"--for", OPTION_VALUE, "for"}, {"--locked", OPTION_FLAG, "locked"}},

@@ -58,17 +58,26 @@ static json_t *user_json(const struct queue_account *a, const struct control_fac
     return user;
 }
 
-void answer_user(struct command *c)
+json_t *user_read(struct command *c)
 {
     struct queue_account a = {0};
+    json_t *user = NULL;
     int error = queue_account_find(c->host->queue, &c->address, &a);
     if (error == -ENOENT)
         answer_error(c, EXIT_REFUSED, "%s: no such user", c->address.text);
     else if (error != 0)
         answer_queue_error(c, error);
     else
-        answer_ok(c, user_json(&a, &c->facts));
+        user = user_json(&a, &c->facts);
     queue_account_clear(&a);
+    return user;
+}
+
+void answer_user(struct command *c)
+{
+    json_t *user = user_read(c);
+    if (user)
+        answer_ok(c, user);
 }
 
 void user_show(struct command *c)

@@ -10,7 +10,7 @@ from lab.laboratory import Lab
 from lab.process import wait_until
 from lab.rogue_mx import Script
 from lab.scenes import NO_TLS, clear_domain
-from lab.sealpost import Account, Sealpost
+from lab.sealpost import Account, Sealpost, make_message
 from lab.sts import Policy, sts_domain
 from lab.world import FreshDomain
 
@@ -93,6 +93,25 @@ def test_a_dry_run_of_verified_asks_for_more(gateway: Sealpost) -> None:
     expect_delivered(gateway, gateway.submit(user, recipient), recipient)
     [finding] = wait_until(lambda: gateway.ask("report", "dry-run", user.address), 5, "the finding")
     assert finding["status"] == "5.7.5", finding
+
+
+def test_a_lock_holds_through_a_level_for_a_while(gateway: Sealpost, lab: Lab) -> None:
+    domain, rogue = clear_domain(lab)
+    user = gateway.add_user(guarantee="on", locked=True)
+    recipient = f"bob@{domain.name}"
+
+    def override() -> str:
+        return gateway.submit(user, recipient, make_message(user.address, recipient, {"TLS-Required": "No"}))
+    shown = json.loads(gateway.ctl("--json", "guarantee", user.address, "verified", "--for", "10m").stdout)
+    assert shown["guarantee_until"] and shown["guarantee_locked"] and not shown["lock_removed"]
+    queue_id = override()
+    gateway.wait_until_held(queue_id)
+    gateway.ctl("held", "drop", queue_id)
+    expect_nothing_said_in_clear(rogue)
+    # For good and without --locked it is taken away, and not without a word.
+    assert "not locked any more: the user may lower it" in gateway.ctl("guarantee", user.address, "on").stdout
+    expect_delivered(gateway, override(), recipient)
+    assert len(rogue.messages) == 1 and rogue.messages[0].tls is None
 
 
 def test_policies_are_listed_and_purged(gateway: Sealpost, lab: Lab) -> None:

@@ -288,7 +288,7 @@ static void a_flag_is_logged_by_the_name_of_its_level(void **state)
     } cases[] = {
         {"\"level\":\"on\"", "encrypt"},
         {"\"level\":\"on\",\"for\":\"30m\",\"locked\":true", "encrypt for 30m, locked"},
-        {"\"level\":\"verified\"", "verified"},
+        {"\"level\":\"verified\"", "verified, not locked any more"},
         {"\"level\":\"off\"", "off"},
         {"\"level\":\"default\"", "default"},
     };
@@ -321,7 +321,7 @@ static void a_flag_for_a_while_returns_to_what_held_for_good(void **state)
     bool is_locked;
     assert_int_equal(queue_account_level(&a, LEVEL_OFF, date_now(), NULL, &is_locked),
                      LEVEL_VERIFIED);
-    assert_false(is_locked);
+    assert_true(is_locked);
     assert_int_equal(queue_account_level(&a, LEVEL_OFF, later, NULL, &is_locked), LEVEL_ENCRYPT);
     assert_true(is_locked);
     assert_in_range(a.level_until, date_now() + 3595, date_now() + 3600);
@@ -367,6 +367,66 @@ static void a_flag_for_a_while_returns_to_the_default_where_there_was_none(void 
     int64_t later = date_now() + 3700;
     assert_int_equal(queue_account_level(&a, LEVEL_VERIFIED, later, NULL, NULL), LEVEL_VERIFIED);
     queue_account_clear(&a);
+}
+
+/* Who may not lower his flag may not do so because it was raised for a while. */
+static void a_lock_that_holds_lasts_through_a_flag_for_a_while(void **state)
+{
+    static const struct {
+        const char *good, *first, *second;
+        bool is_locked, is_locked_after;
+    } cases[] = {
+        {"\"level\":\"on\",\"locked\":true", "\"level\":\"verified\",\"for\":\"1h\"", NULL, true,
+         true},
+        {"\"level\":\"on\",\"locked\":true", "\"level\":\"off\",\"for\":\"1h\"",
+         "\"level\":\"dry-run\",\"for\":\"1h\"", true, true},
+        {"\"level\":\"on\"", "\"level\":\"verified\",\"for\":\"1h\"", NULL, false, false},
+        {"\"level\":\"on\"", "\"level\":\"verified\",\"for\":\"1h\",\"locked\":true", NULL, true,
+         false},
+        {"\"level\":\"on\"", "\"level\":\"verified\",\"for\":\"1h\",\"locked\":true",
+         "\"level\":\"on\",\"for\":\"1h\"", true, false},
+    };
+    (void)state;
+    add_alice();
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        assert_int_equal(guarantee(cases[i].good), 0);
+        assert_int_equal(guarantee(cases[i].first), 0);
+        if (cases[i].second)
+            assert_int_equal(guarantee(cases[i].second), 0);
+        assert_true(json_is_false(json_object_get(result(), "lock_removed")));
+        struct queue_account a = account();
+        assert_int_equal(queue_account_flag(&a, LEVEL_OFF, date_now()).is_locked,
+                         cases[i].is_locked);
+        assert_int_equal(queue_account_flag(&a, LEVEL_OFF, date_now() + 3700).is_locked,
+                         cases[i].is_locked_after);
+        queue_account_clear(&a);
+    }
+}
+
+static void a_lock_that_is_taken_away_is_told(void **state)
+{
+    static const struct {
+        const char *before, *rest;
+        bool is_told;
+    } cases[] = {
+        {"\"level\":\"on\",\"locked\":true", "\"level\":\"on\"", true},
+        {"\"level\":\"on\",\"locked\":true", "\"level\":\"default\"", true},
+        {"\"level\":\"on\",\"locked\":true", "\"level\":\"verified\",\"locked\":true", false},
+        {"\"level\":\"on\",\"for\":\"1h\",\"locked\":true", "\"level\":\"off\"", true},
+        {"\"level\":\"on\"", "\"level\":\"verified\"", false},
+        {"\"level\":\"default\"", "\"level\":\"on\"", false},
+    };
+    (void)state;
+    add_alice();
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        assert_int_equal(guarantee(cases[i].before), 0);
+        assert_int_equal(guarantee(cases[i].rest), 0);
+        if (json_is_true(json_object_get(result(), "lock_removed")) != cases[i].is_told)
+            fail_msg("%s, then %s", cases[i].before, cases[i].rest);
+        assert_int_equal(strstr(event, "not locked any more") != NULL, cases[i].is_told);
+    }
+    assert_int_equal(ask("{\"command\":\"user show\",\"address\":\"alice@site.example\"}"), 0);
+    assert_null(json_object_get(result(), "lock_removed"));
 }
 
 static void the_same_level_again_does_not_begin_anew(void **state)
@@ -905,6 +965,8 @@ int main(void)
         TEST(a_flag_for_a_while_returns_to_what_held_for_good),
         TEST(a_flag_for_a_while_returns_to_a_dry_run_and_is_none_itself),
         TEST(a_flag_for_a_while_returns_to_the_default_where_there_was_none),
+        TEST(a_lock_that_holds_lasts_through_a_flag_for_a_while),
+        TEST(a_lock_that_is_taken_away_is_told),
         TEST(the_same_level_again_does_not_begin_anew),
         TEST(a_wrong_flag_is_refused),
         TEST(forwards_are_added_listed_and_removed),

@@ -242,7 +242,7 @@ static void dry_runs_that_cannot_be_are_wrong_usage(void **state)
 
 static void find(const char *user, const char *recipient, int64_t at)
 {
-    struct queue_trial t = {.at = at, .id = 7, .status = status_make(5, 7, 4)};
+    struct queue_trial t = {.at = at, .arrived_at = at, .id = 7, .status = status_make(5, 7, 4)};
     assert_true(slice_copy(slice_of(user), t.user, sizeof t.user) &&
                 slice_copy(slice_of(recipient), t.recipient, sizeof t.recipient) &&
                 slice_copy(SLICE("no TLS"), t.reason, sizeof t.reason));

@@ -67,6 +67,13 @@ static const struct {
      "Guarantee:   off (dry run of verified), since 2026-11-22 15:28:50Z\n"
      "Language:    en\n"
      "Receipts:    always\n"},
+    {"guarantee",
+     OK("{\"address\":\"alice@x.example\",\"guarantee\":\"off\",\"language\":\"en\","
+        "\"lock_removed\":true}"),
+     "Address:     alice@x.example\n"
+     "Guarantee:   off\n"
+     "             not locked any more: the user may lower it\n"
+     "Language:    en\n"},
     {"exception add",
      OK("{\"user\":\"alice@x.example\",\"domain\":\"y.example\",\"until\":"
         "\"2026-12-31T00:00:00Z\"}"),
