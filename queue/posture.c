@@ -95,6 +95,15 @@ static int64_t later(int64_t a, int64_t b)
     return a > b ? a : b;
 }
 
+static void merge_session(struct queue_posture *p, const struct queue_posture *seen)
+{
+    p->verified = seen->verified;
+    memcpy(p->protocol, seen->protocol, sizeof p->protocol);
+    memcpy(p->cipher, seen->cipher, sizeof p->cipher);
+    memcpy(p->key_exchange, seen->key_exchange, sizeof p->key_exchange);
+    memcpy(p->key_digest, seen->key_digest, sizeof p->key_digest);
+}
+
 static void merge_tls(struct queue_posture *p, const struct queue_posture *seen)
 {
     count_up(&p->tls_looks);
@@ -102,11 +111,6 @@ static void merge_tls(struct queue_posture *p, const struct queue_posture *seen)
         p->tls_first_at = seen->last_seen_at;
     p->tls_last_at = later(p->tls_last_at, seen->last_seen_at);
     p->refusals = 0;
-    p->verified = seen->verified;
-    memcpy(p->protocol, seen->protocol, sizeof p->protocol);
-    memcpy(p->cipher, seen->cipher, sizeof p->cipher);
-    memcpy(p->key_exchange, seen->key_exchange, sizeof p->key_exchange);
-    memcpy(p->key_digest, seen->key_digest, sizeof p->key_digest);
 }
 
 static void merge_refusal(struct queue_posture *p, const struct queue_posture *seen)
@@ -131,6 +135,8 @@ static void merge(struct queue_posture *p, const struct look *look)
     p->last_seen_at = later(p->last_seen_at, seen->last_seen_at);
     p->tlsa = seen->tlsa;
     p->sts = seen->sts;
+    if (look->has_tls || seen->protocol[0] != '\0')
+        merge_session(p, seen);
     if (look->has_tls)
         merge_tls(p, seen);
     else if (look->is_refusal)

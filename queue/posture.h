@@ -22,6 +22,7 @@ struct queue_posture {
     int64_t first_seen_at;
     int64_t last_seen_at;
     unsigned looks; /* with contact */
+    /* Looks with acceptable TLS: what came about and failed authentication is none of these. */
     unsigned tls_looks;
     int64_t tls_first_at; /* 0: never */
     int64_t tls_last_at;
@@ -32,13 +33,13 @@ struct queue_posture {
     int64_t refusal_last_at;
     char refusal[QUEUE_REFUSAL_SIZE]; /* words of the last refusal */
     uint8_t refusal_kind;             /* of the last refusal: the caller's number */
-    /* Of the last look with TLS: */
+    /* Of the last look at which TLS came about, acceptable or not; "": never: */
     char protocol[QUEUE_PROTOCOL_SIZE];
     char cipher[QUEUE_CIPHER_SIZE];
     char key_exchange[QUEUE_KEY_EXCHANGE_SIZE];
     char key_digest[QUEUE_KEY_DIGEST_SIZE]; /* of the server's public key (SPKI), in hex */
-    uint8_t verified;
-    /* Of the last look. These three are the caller's numbers, kept as they are; 255 at most. */
+    uint8_t verified; /* as these three all the caller's number, kept as it is; 255 at most */
+    /* Of the last look: */
     uint8_t tlsa;
     uint8_t sts;
 };
@@ -54,7 +55,7 @@ struct queue_look {
      */
     const char *refusal;
     uint8_t refusal_kind;
-    /* With TLS: */
+    /* Where TLS came about, acceptable or not: */
     const char *protocol;
     const char *cipher;
     const char *key_exchange;

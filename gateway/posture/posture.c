@@ -338,6 +338,20 @@ static void learn_trouble(struct posture *p, const char *domain, const struct gu
         feed(p, domain, h->name, BREAKER_NO_TLS, now);
 }
 
+/* TLS that is up and is no refusal, but may be somebody else's. */
+static bool has_failed_authentication(const struct guarantee_host *h,
+                                      const struct guarantee_verdict *verdict)
+{
+    return h->tls == GUARANTEE_TLS_ESTABLISHED && guarantee_is_final(verdict->kind);
+}
+
+static uint8_t verified_of(const struct guarantee_host *h, const struct guarantee_verdict *verdict)
+{
+    if (has_failed_authentication(h, verdict))
+        return verdict->is_by_sts ? POSTURE_FAILED_STS : POSTURE_FAILED_DANE;
+    return (uint8_t)verdict->verified;
+}
+
 void posture_learn(struct posture *p, const char *domain, const struct guarantee_host *h,
                    const char *key_exchange, const char *key_digest, int64_t now)
 {
@@ -347,6 +361,7 @@ void posture_learn(struct posture *p, const char *domain, const struct guarantee
     if (verdict.kind == GUARANTEE_NOT_YET || verdict.kind == GUARANTEE_OWN_FAULT)
         return;
     bool has_tls = verdict.kind == GUARANTEE_ACCEPTABLE;
+    bool is_shown = has_tls || has_failed_authentication(h, &verdict);
     struct queue_look look = {
         .domain = domain,
         .host = h->name,
@@ -354,11 +369,11 @@ void posture_learn(struct posture *p, const char *domain, const struct guarantee
         .has_tls = has_tls,
         .refusal = guarantee_is_final(verdict.kind) ? verdict.outcome.text : NULL,
         .refusal_kind = (uint8_t)verdict.kind,
-        .protocol = has_tls ? h->protocol : NULL,
-        .cipher = has_tls ? h->cipher : NULL,
-        .key_exchange = has_tls ? key_exchange : NULL,
-        .key_digest = has_tls ? key_digest : NULL,
-        .verified = (uint8_t)verdict.verified,
+        .protocol = is_shown ? h->protocol : NULL,
+        .cipher = is_shown ? h->cipher : NULL,
+        .key_exchange = is_shown ? key_exchange : NULL,
+        .key_digest = is_shown ? key_digest : NULL,
+        .verified = verified_of(h, &verdict),
         .tlsa = (uint8_t)h->tlsa,
         .sts = (uint8_t)h->sts,
     };

@@ -51,6 +51,11 @@ struct posture_memory posture_memory(struct posture *p, const char *domain, cons
 bool posture_refuses_tls(struct posture *p, const char *domain, const char *host, int64_t now,
                          struct outcome *why);
 
+/* What queue_posture.verified is beside the numbers of guarantee_verdict.verified: TLS came about,
+ * but was not acceptable, for what DANE or MTA-STS asks of the host. */
+#define POSTURE_FAILED_DANE 16
+#define POSTURE_FAILED_STS 17
+
 /* After every connection of delivery and check, when it is known what became of TLS on it. `domain`
  * is the recipients' (or the policy domain), A-label, as in posture_memory(). Looks that taught
  * nothing (no contact, local routes, TLS not tried) are passed over. key_exchange and key_digest:

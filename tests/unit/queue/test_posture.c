@@ -113,6 +113,33 @@ static void looks_add_up_and_outlive_a_restart(void **state)
     assert_int_equal(p.sts, 0);
 }
 
+/* A certificate that proves nothing says by its key whose it may be. */
+static void tls_that_is_not_acceptable_is_shown_and_counts_as_a_refusal(void **state)
+{
+    struct queue_look looks[] = {
+        tls_look("one.example", "mx.example", 100),
+        refusal_look("one.example", "mx.example", 200, "no record matches"),
+        refusal_look("one.example", "mx.example", 300, "no STARTTLS"),
+    };
+    (void)state;
+    looks[1].protocol = "TLSv1.2";
+    looks[1].cipher = "ECDHE-RSA-AES256-GCM-SHA384";
+    looks[1].key_digest = "abcd";
+    learn(looks, COUNT_OF(looks));
+    struct queue_posture p = found("one.example", "mx.example");
+    assert_string_equal(p.protocol, "TLSv1.2");
+    assert_string_equal(p.cipher, "ECDHE-RSA-AES256-GCM-SHA384");
+    assert_string_equal(p.key_exchange, "");
+    assert_string_equal(p.key_digest, "abcd");
+    assert_int_equal(p.verified, 9);
+    /* The memory is as without it. */
+    assert_int_equal(p.tls_looks, 1);
+    assert_int_equal(p.tls_last_at, 100);
+    assert_int_equal(p.refusals, 2);
+    assert_int_equal(p.refusal_first_at, 200);
+    assert_int_equal(p.refusal_last_at, 300);
+}
+
 static void a_row_of_refusals_ends_when_tls_comes_back(void **state)
 {
     struct queue_look looks[] = {
@@ -309,6 +336,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
         TEST(looks_add_up_and_outlive_a_restart),
+        TEST(tls_that_is_not_acceptable_is_shown_and_counts_as_a_refusal),
         TEST(a_row_of_refusals_ends_when_tls_comes_back),
         TEST(trouble_that_may_pass_neither_counts_as_refusal_nor_ends_a_row),
         TEST(a_look_that_comes_late_turns_no_clock_back),

@@ -141,6 +141,54 @@ static void a_look_with_tls_is_written_with_all_it_showed(void **state)
     assert_int_equal(found.sts, GUARANTEE_STS_TESTING);
 }
 
+/* A mismatch over TLS 1.3 is no refusal of TLS: the operator needs the key to see whose it is. */
+static void tls_that_fails_authentication_is_kept_with_its_key(void **state)
+{
+    (void)state;
+    struct guarantee_host h = host_with(GUARANTEE_TLS_ESTABLISHED);
+    h.tlsa = GUARANTEE_TLSA_USABLE;
+    posture_learn(posture, "a.example", &h, "x25519", "ab12", START);
+    desk_flush(&desk);
+    struct queue_posture found = find();
+    assert_string_equal(found.protocol, "TLSv1.3");
+    assert_string_equal(found.cipher, "TLS_AES_256_GCM_SHA384");
+    assert_string_equal(found.key_exchange, "x25519");
+    assert_string_equal(found.key_digest, "ab12");
+    assert_int_equal(found.verified, POSTURE_FAILED_DANE);
+    assert_int_equal(found.refusals, 1);
+    assert_int_equal(found.tls_looks, 0); /* the memory of TLS takes what was acceptable alone */
+    assert_int_equal(found.tls_last_at, 0);
+    static const enum guarantee_sts policies[] = {GUARANTEE_STS_COVERS, GUARANTEE_STS_EXCLUDES};
+    for (size_t i = 0; i < COUNT_OF(policies); i++) {
+        h.tlsa = GUARANTEE_TLSA_NONE;
+        h.sts = policies[i];
+        posture_learn(posture, "a.example", &h, "x25519", i ? "ef56" : "cd34", START + 1);
+        desk_flush(&desk);
+        assert_int_equal(find().verified, POSTURE_FAILED_STS);
+        assert_string_equal(find().key_digest, i ? "ef56" : "cd34");
+    }
+    h = host_with(GUARANTEE_TLS_NOT_OFFERED);
+    h.sts = GUARANTEE_STS_EXCLUDES; /* no TLS at all: what is known of the last stays */
+    posture_learn(posture, "a.example", &h, NULL, NULL, START + 2);
+    desk_flush(&desk);
+    assert_string_equal(find().key_digest, "ef56");
+    assert_int_equal(find().refusals, 4);
+    assert_int_equal(find().tls_looks, 0);
+}
+
+/* Bad certificates leave no memory, and end no row of those that had TLS. */
+static void tls_that_fails_authentication_is_no_memory_of_tls(void **state)
+{
+    (void)state;
+    struct guarantee_host h = host_with(GUARANTEE_TLS_ESTABLISHED);
+    h.tlsa = GUARANTEE_TLSA_USABLE;
+    for (int i = 0; i < 5; i++)
+        posture_learn(posture, "a.example", &h, "x25519", "ab12", START + i * 3 * HOUR);
+    desk_flush(&desk);
+    assert_int_equal(memory(DAY, START + DAY).tls_seen_at, 0);
+    assert_false(memory(DAY, START + DAY).is_tls_remembered);
+}
+
 static void what_a_look_teaches(void **state)
 {
     (void)state;
@@ -186,7 +234,9 @@ static void what_a_look_teaches(void **state)
             fail_msg("case %zu: %u looks, %u with TLS, %u refusals", i, found.looks,
                      found.tls_looks, found.refusals);
         assert_int_equal(found.refusal[0] != '\0', cases[i].refusals > 0);
-        assert_int_equal(found.protocol[0] != '\0', cases[i].tls_looks > 0);
+        bool is_shown = cases[i].tls == GUARANTEE_TLS_ESTABLISHED &&
+                        (cases[i].tls_looks > 0 || cases[i].refusals > 0);
+        assert_int_equal(found.protocol[0] != '\0', is_shown);
     }
 }
 
@@ -589,6 +639,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         CLAIM(a_look_with_tls_is_written_with_all_it_showed),
+        CLAIM(tls_that_fails_authentication_is_kept_with_its_key),
+        CLAIM(tls_that_fails_authentication_is_no_memory_of_tls),
         CLAIM(what_a_look_teaches),
         CLAIM(equal_looks_within_a_minute_are_written_once),
         CLAIM(tls_is_remembered_after_some_looks_over_some_hours),
