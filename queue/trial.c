@@ -9,15 +9,16 @@
 
 #define KEEP_SECONDS ((int64_t)30 * 86400)
 
-/* By time, so that a walk can begin in the middle. */
+/* By the message's time, so that a walk can begin in the middle, and a later attempt finds what an
+ * earlier one found. */
 struct trial_key {
     char bytes[24];
 };
 
-static struct slice trial_key(int64_t at, uint64_t id, const char *recipient, struct trial_key *k)
+static struct slice trial_key(const struct queue_trial *t, struct trial_key *k)
 {
-    struct key front = key_notice_due(at, id);
-    struct key back = key_id(room_hash(slice_of(recipient)));
+    struct key front = key_notice_due(t->arrived_at, t->id);
+    struct key back = key_id(room_hash(slice_of(t->recipient)));
     memcpy(k->bytes, front.bytes, front.len);
     memcpy(k->bytes + front.len, back.bytes, back.len);
     return (struct slice){k->bytes, front.len + back.len};
@@ -37,8 +38,7 @@ static int run_add(struct op *op, struct batch *b)
     buffer_init(&record, sizeof *t + 256);
     record_put_trial(&record, t);
     if (learn_has_room(b, TABLE_TRIAL, record.len))
-        rc = store_put(b->txn, TABLE_TRIAL, trial_key(t->at, t->id, t->recipient, &k),
-                       buffer_slice(&record));
+        rc = store_put(b->txn, TABLE_TRIAL, trial_key(t, &k), buffer_slice(&record));
     else
         op->answer = -ENOSPC;
     buffer_free(&record);
@@ -51,6 +51,18 @@ void queue_trial_add(struct queue *q, const struct queue_trial *t)
     add->op.weight = sizeof *add;
     add->trial = *t;
     writer_submit_idle(q, &add->op);
+}
+
+int queue_trial_has(struct queue *q, const struct queue_trial *t)
+{
+    struct trial_key k;
+    struct slice value;
+    struct txn *view = store_view(q->store);
+    if (!view)
+        return -EIO;
+    int rc = store_get(view, TABLE_TRIAL, trial_key(t, &k), &value);
+    store_view_end(view);
+    return rc == -ENOENT ? 0 : rc == 0 ? 1 : rc;
 }
 
 void queue_trials_walk(struct queue *q, const char *user, int64_t since, queue_trial_visit *visit,

@@ -152,21 +152,27 @@ static int64_t tls_seen_at(const struct addressee *t, const struct guarantee_con
     return at;
 }
 
-/* Dry run: what the flag would have done, had it been in force. Told once, with the end. */
+/* Dry run: what the flag would have done at this attempt, whatever became of the mail without it: a
+ * host that breaks its own DANE has it wait, where the flag would have stopped it. Told once for
+ * each recipient, with the first such attempt. */
 static void note_trial(struct attempt *a, const struct addressee *t,
-                       const struct guarantee_attempt *facts, const struct queue_result *result)
+                       const struct guarantee_attempt *facts)
 {
     struct guarantee_requirement flag = t->requirement;
     struct outcome would;
     char id[ID_SIZE];
     flag.level = t->recipient.level;
-    if (t->recipient.exemption != EXEMPTION_DRY_RUN ||
-        result->disposition == DISPOSITION_DEFERRED || !guarantee_would_stop(&flag, facts, &would))
+    if (t->recipient.exemption != EXEMPTION_DRY_RUN || !guarantee_would_stop(&flag, facts, &would))
         return;
-    struct queue_trial trial = {.at = facts->now, .id = t->recipient.id, .status = would.status};
+    struct queue_trial trial = {.at = facts->now,
+                                .arrived_at = a->o.message.arrived_at_ms / 1000,
+                                .id = t->recipient.id,
+                                .status = would.status};
     snprintf(trial.user, sizeof trial.user, "%s", t->recipient.owner);
     snprintf(trial.recipient, sizeof trial.recipient, "%s", t->recipient.address);
     snprintf(trial.reason, sizeof trial.reason, "%s", would.text);
+    if (queue_trial_has(a->o.queue, &trial) > 0)
+        return;
     EVENT(a->o.events, EVENT_INFO, "dry-run", FIELD(KEY_ID, id_text(trial.id, id)),
           FIELD(KEY_USER, trial.user), FIELD(KEY_TO, trial.recipient),
           FIELD(KEY_REASON, trial.reason));
@@ -216,7 +222,7 @@ void attempt_settle(struct attempt *a, struct addressee *t)
     result.is_guarded = t->requirement.policy >= GUARANTEE_POLICY_ENCRYPT ||
                         t->requirement.route >= GUARANTEE_POLICY_ENCRYPT;
     log_disposition(a, t, &result);
-    note_trial(a, t, &facts, &result);
+    note_trial(a, t, &facts);
     t->is_pending = false;
     a->pending--;
     a->settling++;

@@ -13,10 +13,11 @@ from lab import net
 from lab.expect import (expect_deferred, expect_delivered, expect_failed, expect_nothing_said_in_clear,
                         expect_stop_in_notice, expect_stopped, not_offered)
 from lab.laboratory import Lab
+from lab.process import wait_until
 from lab.rogue_mx import CLOSE, RESET, SILENCE, Act, Script
 from lab.scenes import NO_TLS, clear_domain, expect_plain_stop, stop_one
 from lab.sealpost import PATIENCE, Sealpost, Settings, make_message
-from lab.world import LISTENERS
+from lab.world import DANE_CASES, LISTENERS
 
 OLD_TLS = {"versions": (ssl.TLSVersion.TLSv1, ssl.TLSVersion.TLSv1)}
 NO_CIPHER = {"versions": (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_2),
@@ -637,3 +638,22 @@ def test_the_held_listing_tells_operators_what_is_held_and_why(gateway: Sealpost
     assert f"bob@{domain.name}" in gateway.ctl("held", "show", queue_id).stdout
     assert gateway.ask("status")["held"] >= 1
     assert gateway.ctl("held", "show", "no-such-id", check=False).returncode == 1
+
+
+# Dry run: the flag counts as off, and what it would have stopped is told.
+
+def test_a_dry_run_tells_of_a_stop_where_the_mail_without_the_flag_waits(gateway: Sealpost) -> None:
+    """A host that breaks its own DANE: without the flag mail for it waits, with the flag it is held at once."""
+    case = next(case for case in DANE_CASES if case.want == "mismatch")
+    user = gateway.add_user(guarantee="dry-run")
+    recipient = f"{user.address.split('@')[0]}-trial@{case.domain}"
+    queue_id = gateway.submit(user, recipient)
+    gateway.wait_until_deferred(queue_id, recipient, attempts=3)
+    [finding] = wait_until(lambda: gateway.ask("report", "dry-run", user.address), 5, "the finding")
+    assert (finding["recipient"], finding["status"]) == (recipient, "5.7.5"), finding
+    assert "no TLSA record matches" in finding["reason"], finding
+    assert len(gateway.events("dry-run", id=queue_id)) == 1
+    gateway.ctl("queue", "remove", queue_id)
+    gateway.ctl("guarantee", user.address, "on")
+    held = gateway.wait_until_held(gateway.submit(user, recipient))
+    assert held["recipients"][0]["reason"] == finding["reason"]

@@ -32,7 +32,7 @@ static int teardown(void **state)
 static void add(int64_t at, uint64_t id, const char *user, const char *recipient,
                 const char *reason)
 {
-    struct queue_trial t = {.at = at, .id = id, .status = status_make(5, 7, 10)};
+    struct queue_trial t = {.at = at, .arrived_at = at, .id = id, .status = status_make(5, 7, 10)};
     snprintf(t.user, sizeof t.user, "%s", user);
     snprintf(t.recipient, sizeof t.recipient, "%s", recipient);
     snprintf(t.reason, sizeof t.reason, "%s", reason);
@@ -85,7 +85,28 @@ static void findings_are_read_in_time_of_one_user_or_of_all(void **state)
     assert_string_equal(walked("carol", 0, 9), "");
 }
 
-static void one_recipient_is_found_once_in_a_second(void **state)
+static bool has(int64_t arrived_at, uint64_t id, const char *recipient)
+{
+    struct queue_trial t = {.at = arrived_at + 5, .arrived_at = arrived_at, .id = id};
+    snprintf(t.recipient, sizeof t.recipient, "%s", recipient);
+    int found = queue_trial_has(desk.q, &t);
+    assert_true(found >= 0);
+    return found > 0;
+}
+
+static void what_was_found_of_a_recipient_is_known_at_the_next_attempt(void **state)
+{
+    (void)state;
+    add(8, 1, "a@x.example", "b@c.example", "first");
+    desk_flush(&desk);
+    desk_reopen(&desk);
+    assert_true(has(8, 1, "b@c.example"));
+    assert_false(has(8, 1, "c@c.example"));
+    assert_false(has(8, 2, "b@c.example"));
+    assert_false(has(9, 1, "b@c.example"));
+}
+
+static void one_recipient_of_a_message_is_found_once(void **state)
 {
     (void)state;
     add(8, 1, "a@x.example", "b@c.example", "first");
@@ -135,7 +156,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
         TEST(findings_are_read_in_time_of_one_user_or_of_all),
-        TEST(one_recipient_is_found_once_in_a_second),
+        TEST(what_was_found_of_a_recipient_is_known_at_the_next_attempt),
+        TEST(one_recipient_of_a_message_is_found_once),
         TEST(findings_are_swept_after_30_days),
         TEST(findings_take_their_share_only),
     };
