@@ -34,6 +34,7 @@ struct guarantee_message {
     enum origin origin;                /* NOTICE, REPORT: nothing ever binds it */
     const struct guarantee_user *user; /* the authenticated one; NULL on the relay listener */
     struct address reverse_path;
+    bool requiretls; /* MAIL FROM said it: TLS-Required: No then lifts nothing */
     const struct header_facts *header;
     bool exempt_auto_replies; /* configuration guarantee.exempt_auto_replies */
 };

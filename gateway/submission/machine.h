@@ -63,6 +63,7 @@ struct transaction {
     struct recipient *first, **last;
     unsigned count;               /* recipients */
     struct rcpt_command *asked;   /* in the arena: the RCPT whose answer is awaited, or NULL */
+    const char *refused;          /* the recipient that the reply refuses, for the log, or NULL */
     unsigned taken[LIMITS_KINDS]; /* out of the user's hour: given back where nothing was queued */
     int64_t at_ms;                /* when DATA was said, wall clock */
     uint64_t id;

@@ -112,7 +112,9 @@ enum state recipient_rcpt(struct session *s, struct slice rest)
     memset(&command, 0, sizeof command);
     struct command_error why = check_rcpt(s, rest, &command);
     if (why.code != 0) {
+        t->refused = command.recipient.text;
         reply_error(s, why);
+        t->refused = NULL;
         return s->state;
     }
     if (!ask(s, &command.recipient))
@@ -142,7 +144,9 @@ enum state recipient_answered(struct session *s, const struct outcome *why)
         return add_recipient(s, command);
     if (!outcome_is_permanent(why))
         panic("a recipient is refused for what may pass");
+    t->refused = command->recipient.text;
     refuse(s, why);
+    t->refused = NULL;
     if (t->taken[LIMITS_RECIPIENTS] > 0) {
         limits_give_back(s->options.limits, s->user, LIMITS_RECIPIENTS, 1);
         t->taken[LIMITS_RECIPIENTS]--;

@@ -88,11 +88,13 @@ void session_reply_line(struct session *s, const char *format, ...)
 
 static void log_refused(struct session *s, const char *line)
 {
+    const char *to = s->transaction.refused;
     s->errors++;
     EVENT(s->options.events, EVENT_INFO, "reject", FIELD(KEY_SESSION, s->number),
           FIELD(KEY_LISTENER, s->listener->title), FIELD(KEY_CLIENT, s->peer),
           FIELD(KEY_USER, s->user), FIELD(KEY_FROM, s->transaction.mail.reverse_path.text),
-          FIELD(KEY_STATE, states[s->state].name), FIELD(KEY_REPLY, line));
+          FIELD(KEY_TO, to ? to : ""), FIELD(KEY_STATE, states[s->state].name),
+          FIELD(KEY_REPLY, line));
 }
 
 void reply(struct session *s, unsigned code, struct status status, const char *format, ...)

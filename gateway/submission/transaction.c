@@ -268,6 +268,7 @@ static bool bind_recipients(struct session *s, struct envelope *e)
         .origin = is_relay ? ORIGIN_RELAY : ORIGIN_SUBMISSION,
         .user = is_relay ? NULL : &user,
         .reverse_path = t->mail.reverse_path,
+        .requiretls = t->mail.requiretls,
         .header = receive_header(t->receive),
         .exempt_auto_replies = session_settings(s)->exempt_auto_replies,
     };

@@ -129,7 +129,7 @@ struct bind_case {
     const char *user; /* submission by this one; NULL: relay listener */
     const char *reverse_path, *recipient, *from;
     const char *sieve, *resent, *delivered, *original;
-    bool auto_replied, tls_required_no, no_exempt_auto;
+    bool auto_replied, tls_required_no, no_exempt_auto, requiretls;
     struct {
         enum level level;
         enum exemption exemption;
@@ -152,6 +152,7 @@ static struct guarantee_binding bind_by(const struct bind_case *c,
     struct guarantee_message message = {
         .origin = c->user ? ORIGIN_SUBMISSION : ORIGIN_RELAY,
         .reverse_path = mailbox(c->reverse_path),
+        .requiretls = c->requiretls,
         .header = &header,
         .exempt_auto_replies = !c->no_exempt_auto,
     };
@@ -247,6 +248,12 @@ static void on_submission_only_unlocked_flags_are_lifted(void **state)
          .want = {LEVEL_ENCRYPT, EXEMPTION_NONE, LENA}},
         {"TLS-Required: No, flag off: lifts DANE", OLAF, OLAF, BOB, OLAF, .tls_required_no = true,
          .want = {LEVEL_OFF, EXEMPTION_TLS_REQUIRED_NO, OLAF}},
+        {"TLS-Required: No under REQUIRETLS", ANNA, ANNA, BOB, ANNA, .tls_required_no = true,
+         .requiretls = true, .want = {LEVEL_ENCRYPT, EXEMPTION_NONE, ANNA}},
+        {"TLS-Required: No under REQUIRETLS, flag off", OLAF, OLAF, BOB, OLAF,
+         .tls_required_no = true, .requiretls = true, .want = {LEVEL_OFF, EXEMPTION_NONE, OLAF}},
+        {"automatic reply under REQUIRETLS", ANNA, "", BOB, ANNA, .auto_replied = true,
+         .requiretls = true, .want = {LEVEL_ENCRYPT, EXEMPTION_AUTO_REPLY, ANNA}},
         {"TLS-Required: No has nothing to do with exempt_auto_replies", ANNA, ANNA, BOB, ANNA,
          .tls_required_no = true, .no_exempt_auto = true,
          .want = {LEVEL_ENCRYPT, EXEMPTION_TLS_REQUIRED_NO, ANNA}},

@@ -805,6 +805,28 @@ static void an_exception_of_the_administrator_lifts_the_flag(void **state)
     }
 }
 
+/* The field lifts nothing there (RFC 8689 section 4.1), so nothing says that it did. */
+static void tls_required_no_is_no_exemption_in_a_message_with_requiretls(void **state)
+{
+    (void)state;
+    for (int is_strict = 0; is_strict <= 1; is_strict++) {
+        struct fake_session f;
+        fake_session_init(&f);
+        begin(&f, FROM_TLS);
+        fake_session_say(&f, SLICE(AUTH_BOB));
+        fake_session_say(&f, is_strict ? SLICE("MAIL FROM:<bob@example.org> REQUIRETLS\r\n")
+                                       : SLICE("MAIL FROM:<bob@example.org>\r\n"));
+        fake_session_say(&f, SLICE(RCPT "DATA\r\n"));
+        fake_session_say(&f, SLICE("From: bob@example.org\r\nTLS-Required: No\r\n\r\nHi\r\n.\r\n"));
+        assert_int_equal(f.commits, 1);
+        assert_int_equal(f.envelope.requiretls, is_strict);
+        assert_int_equal(f.envelope.recipients[0].exemption,
+                         is_strict ? EXEMPTION_NONE : EXEMPTION_TLS_REQUIRED_NO);
+        assert_int_equal(strstr(buffer_text(&f.log), "exempt") == NULL, is_strict);
+        fake_session_free(&f);
+    }
+}
+
 static void a_flag_in_dry_run_is_recorded_and_lifted(void **state)
 {
     (void)state;
@@ -1215,6 +1237,14 @@ static void begin_asking(struct fake_session *f, const char *words)
     begin(f, FROM_LOGIN);
 }
 
+static unsigned count_of(const char *text, const char *word)
+{
+    unsigned count = 0;
+    for (text = strstr(text, word); text; text = strstr(text + 1, word))
+        count++;
+    return count;
+}
+
 static void a_recipient_known_to_have_no_tls_is_refused(void **state)
 {
     (void)state;
@@ -1227,6 +1257,7 @@ static void a_recipient_known_to_have_no_tls_is_refused(void **state)
                                        {"DATA\r\n", "554 5.5.1 No valid recipients\r\n"},
                                        END});
         assert_string_equal(f.question, "carol@example.net encrypt known");
+        assert_int_equal(count_of(buffer_text(&f.log), " to=carol@example.net "), 1);
         f.rcpt_words = NULL;
         play(&f, (const struct step[]){{RCPT, RCPT_OK}, END});
         f.rcpt_words = NO_TLS;
@@ -1462,6 +1493,7 @@ int main(void)
         cmocka_unit_test(mail_is_not_taken_while_the_accounts_can_not_be_read),
         cmocka_unit_test(mail_is_not_taken_while_the_forwards_can_not_be_read),
         cmocka_unit_test(an_exception_of_the_administrator_lifts_the_flag),
+        cmocka_unit_test(tls_required_no_is_no_exemption_in_a_message_with_requiretls),
         cmocka_unit_test(a_flag_in_dry_run_is_recorded_and_lifted),
         cmocka_unit_test(auth_is_454_while_the_accounts_can_not_be_read),
         cmocka_unit_test(pipelined_commands_are_answered_in_one_write),
