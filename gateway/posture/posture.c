@@ -284,9 +284,23 @@ static bool claim_alarm(struct posture *p, const char *host, int64_t now)
     return true;
 }
 
-static void tell_downgrade(struct posture *p, const char *domain, const struct guarantee_host *h,
-                           const struct queue_posture *known, const char *refusal, int64_t now)
+/* What the connection was worth for someone whose guarantee demands encryption. */
+static struct guarantee_verdict judge(const struct guarantee_host *h)
 {
+    static const struct guarantee_requirement encrypted = {
+        .level = LEVEL_ENCRYPT,
+        .policy = GUARANTEE_POLICY_MAY,
+        .route = GUARANTEE_POLICY_MAY,
+    };
+    return guarantee_judge(&encrypted, h);
+}
+
+static void tell_downgrade(struct posture *p, const char *domain, const struct guarantee_host *h,
+                           const struct queue_posture *known, int64_t now)
+{
+    /* The record knows more than the connection does, and the same is said once. */
+    struct guarantee_host without_memory = *h;
+    without_memory.tls_seen_at = 0;
     char relay[DOMAIN_SIZE + 80];
     char since[DATE_SIZE];
     char last[DATE_SIZE];
@@ -299,21 +313,10 @@ static void tell_downgrade(struct posture *p, const char *domain, const struct g
     snprintf(relay, sizeof relay, "%s[%.63s]:%u", h->name, h->address ? h->address : "", h->port);
     date_rfc3339(known->refusals > 0 ? known->refusal_first_at : now, since);
     date_rfc3339(known->tls_last_at, last);
-    snprintf(reason, sizeof reason, "%.400s; TLS was there on %u earlier looks, last %s", refusal,
-             known->tls_looks, last);
+    snprintf(reason, sizeof reason, "%.400s; TLS was there on %u earlier looks, last %s",
+             judge(&without_memory).outcome.text, known->tls_looks, last);
     EVENT(p->events, EVENT_WARNING, "downgrade", FIELD(KEY_DOMAIN, domain), FIELD(KEY_RELAY, relay),
           FIELD(KEY_SINCE, since), FIELD(KEY_REASON, reason));
-}
-
-/* What the connection was worth for someone whose guarantee demands encryption. */
-static struct guarantee_verdict judge(const struct guarantee_host *h)
-{
-    static const struct guarantee_requirement encrypted = {
-        .level = LEVEL_ENCRYPT,
-        .policy = GUARANTEE_POLICY_MAY,
-        .route = GUARANTEE_POLICY_MAY,
-    };
-    return guarantee_judge(&encrypted, h);
 }
 
 /* TLS that is up but proves to be somebody else's (a TLSA record that does not match) is no
@@ -330,7 +333,7 @@ static void learn_trouble(struct posture *p, const char *domain, const struct gu
     if (!is_final && h->tls != GUARANTEE_TLS_CUT)
         return;
     if (is_known && is_final && !is_encrypted)
-        tell_downgrade(p, domain, h, &known, verdict->outcome.text, now);
+        tell_downgrade(p, domain, h, &known, now);
     bool is_lately = known.refusals == 0 || now - known.refusal_first_at < POSTURE_LOST_LATELY;
     if (is_known && is_lately)
         feed(p, domain, h->name, BREAKER_TLS_LOST, now);

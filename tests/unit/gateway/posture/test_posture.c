@@ -334,6 +334,19 @@ static void a_downgrade_is_told_once_a_day_and_host(void **state)
     assert_int_equal(s.downgrades, 2);
 }
 
+/* Delivery tells the judge what is remembered; the event says it once. */
+static void a_downgrade_says_once_what_is_remembered(void **state)
+{
+    (void)state;
+    make_known("mx.a.example");
+    struct guarantee_host h = host_with(GUARANTEE_TLS_NOT_OFFERED);
+    h.tls_seen_at = START;
+    h.tls_looks = 3;
+    posture_learn(posture, "a.example", &h, NULL, NULL, START + 100);
+    assert_int_equal(count_events("3 earlier looks"), 1);
+    assert_int_equal(count_events("TLS was there on 3 earlier looks"), 1);
+}
+
 static void a_downgrade_needs_a_memory_and_a_final_loss_of_encryption(void **state)
 {
     (void)state;
@@ -647,6 +660,7 @@ int main(void)
         CLAIM(memory_outlives_refusals_but_not_for_ever),
         CLAIM(remember_tls_ends_when_it_is_over),
         CLAIM(a_downgrade_is_told_once_a_day_and_host),
+        CLAIM(a_downgrade_says_once_what_is_remembered),
         CLAIM(a_downgrade_needs_a_memory_and_a_final_loss_of_encryption),
         CLAIM(a_host_that_refused_tls_on_three_looks_is_known_for_a_while),
         CLAIM(looks_of_one_moment_are_not_several),
