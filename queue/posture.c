@@ -219,6 +219,20 @@ void queue_posture_learn(struct queue *q, const struct queue_look *looks, size_t
         free(learn);
 }
 
+static int run_nothing(struct op *op, struct batch *b)
+{
+    (void)op;
+    (void)b;
+    return 0;
+}
+
+/* Any operation that somebody waits for takes along what is idle. */
+void queue_posture_flush(struct queue *q, const struct queue_poster *poster, queue_done *done,
+                         void *context)
+{
+    writer_submit(q, op_new(sizeof(struct op), run_nothing, poster, done, context));
+}
+
 int posture_sweep(struct batch *b, struct slice key, struct slice value, int64_t now)
 {
     struct queue_posture p;

@@ -69,6 +69,11 @@ struct queue_look {
  * is done. Looks without domain or host, and those beyond the 64th of a call, are left out. */
 void queue_posture_learn(struct queue *q, const struct queue_look *looks, size_t count);
 
+/* done() is told when all looks before this call can be found, or were dropped; error is not 0
+ * where the store has trouble. */
+void queue_posture_flush(struct queue *q, const struct queue_poster *poster, queue_done *done,
+                         void *context);
+
 /* 0; -ENOENT: never seen, or not for 90 days; another negative errno: the store could not be read
  * or the record is damaged. Otherwise *out is empty. */
 NODISCARD int queue_posture_find(struct queue *q, const char *domain, const char *host,

@@ -3,12 +3,26 @@
 
 #include "gateway/control/answer.h"
 #include "gateway/control/facts.h"
+#include "gateway/posture/posture.h"
 #include "gateway/sts/policy.h"
 #include "mail/date.h"
 #include "queue/policy.h"
 #include "queue/posture.h"
 
 /* ---- posture ---- */
+
+/* What TLS that came about did not satisfy; NULL: nothing. */
+static const char *failed_name(unsigned verified)
+{
+    switch (verified) {
+    case POSTURE_FAILED_DANE:
+        return "dane";
+    case POSTURE_FAILED_STS:
+        return "sts";
+    default:
+        return NULL;
+    }
+}
 
 static bool list_posture(void *context, const struct queue_posture *p)
 {
@@ -27,7 +41,9 @@ static bool list_posture(void *context, const struct queue_posture *p)
     json_put(host, "key_digest", json_text_or_null(p->key_digest));
     json_put(host, "tlsa", json_text(fact_tlsa(p->tlsa)));
     json_put(host, "sts", json_text(fact_sts(p->sts)));
-    json_put(host, "verified", json_text(fact_verified(p->verified)));
+    const char *failed = failed_name(p->verified);
+    json_put(host, "verified", json_text(failed ? "no" : fact_verified(p->verified)));
+    json_put(host, "failed", json_text_or_null(failed));
     json_put(host, "refusals", json_integer(p->refusals));
     json_put(host, "refusal_first_at", json_time(p->refusal_first_at * 1000));
     json_put(host, "refusal_last_at", json_time(p->refusal_last_at * 1000));
@@ -43,11 +59,22 @@ static void list_postures(void *command)
     queue_postures_walk(c->host->queue, domain, list_posture, c->state);
 }
 
+/* Where the store has trouble, what it has is shown all the same. */
+static void flushed(void *context, int error)
+{
+    struct command *c = context;
+    (void)error;
+    if (command_resume(c))
+        command_collect(c, list_postures);
+}
+
+/* What a check has just seen is written with the commits of others, or a second later. */
 void posture_show(struct command *c)
 {
     if (argument_text(c, "domain") && !argument_domain(c, "domain", c->domain))
         return;
-    command_collect(c, list_postures);
+    command_wait(c);
+    queue_posture_flush(c->host->queue, &c->host->poster, flushed, c);
 }
 
 /* ---- MTA-STS policies ---- */

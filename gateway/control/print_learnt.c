@@ -65,48 +65,63 @@ void print_finding(struct printing *p, const json_t *finding)
 
 /* ---- postures ---- */
 
-static void print_seen(const struct printing *p, const json_t *host)
+static void print_looks(const struct printing *p, const json_t *host)
 {
     char first[TIME_SIZE];
     char last[TIME_SIZE];
     char line[PRINT_TEXT_SIZE];
     json_int_t looks = member_number(host, "looks");
-    snprintf(line, sizeof line, "seen %s, first %s; %" PRId64 " look%s, %" PRId64 " with TLS",
+    json_int_t tls_looks = member_number(host, "tls_looks");
+    snprintf(line, sizeof line, "seen %s, first %s; %" PRId64 " look%s",
              show_time(host, "last_seen_at", last), show_time(host, "first_seen_at", first),
-             (int64_t)looks, looks == 1 ? "" : "s", (int64_t)member_number(host, "tls_looks"));
+             (int64_t)looks, looks == 1 ? "" : "s");
+    table_wrap(p->out, PRINT_INDENT, TWICE, line);
+    if (!*show_time(host, "tls_last_at", last))
+        return;
+    snprintf(line, sizeof line, "acceptable TLS on %" PRId64 " look%s, last %s", (int64_t)tls_looks,
+             tls_looks == 1 ? "" : "s", last);
     table_wrap(p->out, PRINT_INDENT, TWICE, line);
 }
 
+/* Whether it was acceptable or not: whose key it was is what one asks where it was not. */
 static void print_last_tls(const struct printing *p, const json_t *host)
 {
-    char last[TIME_SIZE];
     char line[PRINT_TEXT_SIZE];
     const char *exchange = member_text(host, "key_exchange");
     const char *digest = member_text(host, "key_digest");
-    if (!*show_time(host, "tls_last_at", last))
+    const char *failed = member_text(host, "failed");
+    if (!*member_text(host, "protocol"))
         return;
-    snprintf(line, sizeof line, "%s, %s%s%s%s%.*s%s, last %s", member_text(host, "protocol"),
+    snprintf(line, sizeof line, "%s, %s%s%s%s%.*s%s", member_text(host, "protocol"),
              member_text(host, "cipher"), *exchange ? ", " : "", exchange, *digest ? ", key " : "",
-             DIGEST_SHOWN, digest, *digest ? "..." : "", last);
+             DIGEST_SHOWN, digest, *digest ? "..." : "");
+    table_wrap(p->out, PRINT_INDENT, TWICE, line);
+    if (!*failed)
+        return;
+    snprintf(line, sizeof line, "not acceptable: what %s requires failed",
+             strcmp(failed, "sts") == 0 ? "MTA-STS" : "DANE");
     table_wrap(p->out, PRINT_INDENT, TWICE, line);
 }
 
+/* No acceptable TLS: not offered, refused, failed, or up without the authentication it needs. */
 static void print_refusals(const struct printing *p, const json_t *host)
 {
     char first[TIME_SIZE];
     char last[TIME_SIZE];
     char line[PRINT_TEXT_SIZE];
     json_int_t count = member_number(host, "refusals");
+    bool had_tls = member_number(host, "tls_looks") > 0;
     if (!*show_time(host, "refusal_last_at", last))
         return;
     show_time(host, "refusal_first_at", first);
     if (count > 0)
-        snprintf(line, sizeof line,
-                 "refused TLS on %" PRId64 " look%s, first %s, last %s:", (int64_t)count,
-                 count == 1 ? "" : "s", first, last);
+        snprintf(line, sizeof line, "no acceptable TLS on %" PRId64 " look%s%s:", (int64_t)count,
+                 count == 1 ? "" : "s", had_tls ? " since then" : "");
     else
-        snprintf(line, sizeof line, "refused TLS in the past, first %s, last %s:", first, last);
+        snprintf(line, sizeof line, "no acceptable TLS in the past:");
     table_wrap(p->out, PRINT_INDENT, TWICE, line);
+    snprintf(line, sizeof line, "first %s, last %s", first, last);
+    table_wrap(p->out, TWICE, TWICE, line);
     table_wrap(p->out, TWICE, TWICE, member_text(host, "refusal"));
 }
 
@@ -118,7 +133,7 @@ void print_posture(struct printing *p, const json_t *host)
     snprintf(line, sizeof line, "%s for %s", show_domain(p, member_text(host, "host"), name),
              show_domain(p, member_text(host, "domain"), domain));
     table_wrap(p->out, 0, PRINT_INDENT, line);
-    print_seen(p, host);
+    print_looks(p, host);
     print_last_tls(p, host);
     snprintf(line, sizeof line, "DANE: %s; MTA-STS: %s; verified: %s", member_text(host, "tlsa"),
              member_text(host, "sts"), member_text(host, "verified"));

@@ -6,6 +6,7 @@
 
 #include <string.h>
 
+#include "gateway/posture/posture.h"
 #include "mail/date.h"
 #include "queue/exception.h"
 #include "queue/policy.h"
@@ -302,6 +303,39 @@ static void receipts_are_switched_on_and_off(void **state)
 
 /* ---- postures ---- */
 
+static void what_failed_authentication_is_listed_with_its_key(void **state)
+{
+    const struct queue_look looks[] = {
+        {.domain = "y.example",
+         .host = "mx1.y.example",
+         .at = 1795361330,
+         .protocol = "TLSv1.3",
+         .key_digest = "00ff",
+         .verified = POSTURE_FAILED_DANE,
+         .tlsa = 1,
+         .refusal = "no TLSA record matches"},
+        {.domain = "y.example",
+         .host = "mx2.y.example",
+         .at = 1795361330,
+         .protocol = "TLSv1.3",
+         .verified = POSTURE_FAILED_STS,
+         .refusal = "not listed"},
+        {.domain = "y.example", .host = "mx3.y.example", .at = 1795361330, .refusal = "no TLS"},
+    };
+    (void)state;
+    queue_posture_learn(desk.q, looks, COUNT_OF(looks));
+    assert_int_equal(ask("{\"command\":\"posture\"}"), 0); /* looks of this very moment too */
+    assert_int_equal(json_array_size(result()), 3);
+    assert_string_equal(text_of(element(0), "protocol"), "TLSv1.3");
+    assert_string_equal(text_of(element(0), "key_digest"), "00ff");
+    assert_string_equal(text_of(element(0), "verified"), "no");
+    assert_string_equal(text_of(element(0), "failed"), "dane");
+    assert_true(is_null(element(0), "tls_last_at"));
+    assert_string_equal(text_of(element(1), "failed"), "sts");
+    assert_string_equal(text_of(element(1), "verified"), "no");
+    assert_true(is_null(element(2), "failed") && is_null(element(2), "protocol"));
+}
+
 static void what_hosts_were_seen_to_do_is_listed(void **state)
 {
     const struct queue_look looks[] = {
@@ -456,6 +490,7 @@ int main(void)
         TEST(dry_runs_that_cannot_be_are_wrong_usage),
         TEST(findings_of_a_dry_run_are_listed),
         TEST(receipts_are_switched_on_and_off),
+        TEST(what_failed_authentication_is_listed_with_its_key),
         TEST(what_hosts_were_seen_to_do_is_listed),
         TEST(policies_are_listed_as_they_bind),
         TEST(a_purged_policy_is_forgotten_in_memory_too),
