@@ -47,7 +47,8 @@ void command_wait(struct command *c);
 NODISCARD bool command_resume(struct command *c);
 /* Runs work(c) off the thread, then done(c); answers 75 itself where that is impossible. */
 void command_job(struct command *c, void (*work)(void *command), void (*done)(void *command));
-/* Answers with the array c->state, once work(c) has filled it off the thread (and c->error). */
+/* Answers with the array c->state, once work(c) has filled it off the thread (and c->error;
+ * -ENOENT: c->address is nobody's). */
 void command_collect(struct command *c, void (*work)(void *command));
 /* Reading an account and writing it back is one step: run(c) when no other command is at it, until
  * c is answered. */

@@ -1,5 +1,6 @@
 #include "gateway/control/commands.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -233,6 +234,8 @@ static void collected(void *command)
         return;
     if (c->error == 0)
         answer_ok(c, json_incref(c->state));
+    else if (c->error == -ENOENT && c->address.text[0])
+        answer_error(c, EXIT_REFUSED, "%s: no such user", c->address.text);
     else
         answer_queue_error(c, c->error);
 }

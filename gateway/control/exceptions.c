@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "gateway/control/answer.h"
 #include "gateway/control/duration.h"
@@ -14,6 +15,8 @@
 struct excepting {
     char domain[DOMAIN_SIZE];
     int64_t until; /* seconds; 0: for good */
+    bool replaces; /* another that had not ended */
+    struct queue_exception replaced;
 };
 
 static json_t *exception_json(const char *user, const char *domain, int64_t until)
@@ -79,7 +82,57 @@ static struct excepting *read_exception(struct command *c)
     return e;
 }
 
-static void changed(void *context, int error)
+static bool compare_one(void *context, const struct queue_exception *found)
+{
+    struct excepting *e = context;
+    if (strcmp(found->domain, e->domain) != 0)
+        return true;
+    e->replaces = found->until != e->until;
+    e->replaced = *found;
+    return false;
+}
+
+static void added(void *context, int error)
+{
+    struct command *c = context;
+    const struct excepting *e = c->state;
+    if (!command_resume(c))
+        return;
+    if (error == -ENOENT) {
+        answer_error(c, EXIT_REFUSED, "%s: no such user", c->address.text);
+        return;
+    }
+    if (error != 0) {
+        answer_queue_error(c, error);
+        return;
+    }
+    json_t *exception = exception_json(c->address.text, e->domain, e->until);
+    json_t *replaced = e->replaces ? json_object() : json_null();
+    if (e->replaces) {
+        json_put(replaced, "until", json_time(e->replaced.until * 1000));
+        json_put(replaced, "set_at", json_time(e->replaced.set_at * 1000));
+    }
+    json_put(exception, "replaced", replaced);
+    answer_ok(c, exception);
+}
+
+static void add_in_turn(struct command *c)
+{
+    struct excepting *e = c->state;
+    int64_t now = date_now();
+    queue_exceptions_walk(c->host->queue, c->address.text, now, compare_one, e);
+    command_wait(c);
+    queue_exception_add(c->host->queue, &c->address, e->domain, now, e->until, &c->host->poster,
+                        added, c);
+}
+
+void exception_add(struct command *c)
+{
+    if (read_exception(c))
+        command_take_turn(c, add_in_turn);
+}
+
+static void removed(void *context, int error)
 {
     struct command *c = context;
     const struct excepting *e = c->state;
@@ -93,23 +146,13 @@ static void changed(void *context, int error)
         answer_error(c, EXIT_REFUSED, "%s has no exception for %s", c->address.text, e->domain);
 }
 
-void exception_add(struct command *c)
-{
-    const struct excepting *e = read_exception(c);
-    if (!e)
-        return;
-    command_wait(c);
-    queue_exception_add(c->host->queue, &c->address, e->domain, date_now(), e->until,
-                        &c->host->poster, changed, c);
-}
-
 void exception_remove(struct command *c)
 {
     const struct excepting *e = read_exception(c);
     if (!e)
         return;
     command_wait(c);
-    queue_exception_remove(c->host->queue, &c->address, e->domain, &c->host->poster, changed, c);
+    queue_exception_remove(c->host->queue, &c->address, e->domain, &c->host->poster, removed, c);
 }
 
 static bool list_one(void *context, const struct queue_exception *e)

@@ -41,14 +41,27 @@ static void list_slice(struct command *c)
         answer_end_list(c);
 }
 
+/* Who is no user any more may still have mail here; where there is none, the address was misspelt
+ * rather than spared. */
+static void list_slice_of_nobody(struct command *c)
+{
+    c->after = queue_held_walk(c->host->queue, c->after, SLICE_MESSAGES, list_message, c);
+    if (c->after != 0)
+        return;
+    if (c->has_elements)
+        answer_end_list(c);
+    else
+        answer_error(c, EXIT_REFUSED, "%s: no such user", c->address.text);
+}
+
 void held_list(struct command *c)
 {
-    bool is_user; /* who is none any more may still have mail here */
+    bool is_user = true;
     if (argument_text(c, "user")) {
         if (!argument_address(c, "user", &c->address) || !user_find_own(c, &is_user))
             return;
     }
-    command_begin_list(c, list_slice);
+    command_begin_list(c, is_user ? list_slice : list_slice_of_nobody);
 }
 
 void held_show(struct command *c)

@@ -322,6 +322,12 @@ static void print_message(struct printing *p, const json_t *m)
     }
 }
 
+/* What is due is tried at once, but only by a daemon. */
+static bool waits_for_daemon(const json_t *result)
+{
+    return json_is_false(json_object_get(result, "running"));
+}
+
 static void print_released(struct printing *p, const json_t *result)
 {
     const json_t *recipients = json_object_get(result, "recipients");
@@ -333,8 +339,9 @@ static void print_released(struct printing *p, const json_t *result)
     for (size_t i = 0; i < json_array_size(recipients); i++) {
         char address[SHOWN_SIZE];
         char line[TEXT_SIZE];
-        snprintf(line, sizeof line, "%s: mail to %s %s", member_text(result, "id"),
-                 show_address(p, json_string_value(json_array_get(recipients, i)), address), how);
+        snprintf(line, sizeof line, "%s: mail to %s %s%s", member_text(result, "id"),
+                 show_address(p, json_string_value(json_array_get(recipients, i)), address), how,
+                 waits_for_daemon(result) ? " when sealpostd starts" : "");
         table_wrap(p->out, 0, INDENT, line);
     }
 }
@@ -342,12 +349,12 @@ static void print_released(struct printing *p, const json_t *result)
 static void print_change(struct printing *p, const json_t *result)
 {
     static const struct {
-        const char *command, *words;
+        const char *command, *words, *words_without_daemon;
     } done[] = {
-        {"user remove", "is no user any more"},
-        {"queue retry", "is tried again now"},
-        {"queue remove", "is removed"},
-        {"held drop", "is dropped"},
+        {"user remove", "is no user any more", NULL},
+        {"queue retry", "is tried again now", "is tried again when sealpostd starts"},
+        {"queue remove", "is removed", NULL},
+        {"held drop", "is dropped", NULL},
     };
     char address[SHOWN_SIZE];
     char line[TEXT_SIZE];
@@ -357,7 +364,9 @@ static void print_change(struct printing *p, const json_t *result)
     for (size_t i = 0; i < COUNT_OF(done); i++) {
         if (strcmp(done[i].command, p->command) != 0)
             continue;
-        snprintf(line, sizeof line, "%s %s", *what ? what : "all that waits", done[i].words);
+        bool is_later = done[i].words_without_daemon && waits_for_daemon(result);
+        snprintf(line, sizeof line, "%s %s", *what ? what : "all that waits",
+                 is_later ? done[i].words_without_daemon : done[i].words);
         table_wrap(p->out, 0, INDENT, line);
     }
 }

@@ -30,6 +30,19 @@ void print_exception_row(struct printing *p, const json_t *exception)
                              show_until(exception, until), show_time(exception, "set_at", set)});
 }
 
+static void print_replaced(const struct printing *p, const json_t *replaced)
+{
+    char until[TIME_SIZE];
+    char set[TIME_SIZE];
+    char line[PRINT_TEXT_SIZE];
+    if (!json_is_object(replaced))
+        return;
+    bool has_end = *show_time(replaced, "until", until);
+    snprintf(line, sizeof line, "it replaces the one %s%s, set %s", has_end ? "until " : "for good",
+             until, show_time(replaced, "set_at", set));
+    table_wrap(p->out, 0, PRINT_INDENT, line);
+}
+
 void print_exception(struct printing *p, const json_t *exception)
 {
     char user[SHOWN_SIZE];
@@ -44,6 +57,7 @@ void print_exception(struct printing *p, const json_t *exception)
              show_domain(p, member_text(exception, "domain"), domain),
              is_added && *until ? " until " : "", is_added ? until : "");
     table_wrap(p->out, 0, PRINT_INDENT, line);
+    print_replaced(p, json_object_get(exception, "replaced"));
 }
 
 /* ---- dry run ---- */

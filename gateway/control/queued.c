@@ -45,6 +45,7 @@ static void message_changed(void *context, int error)
     if (error == 0) {
         json_t *result = json_object();
         json_put(result, "id", c->id ? json_id(c->id) : json_null());
+        json_put(result, "running", json_boolean(c->facts.started_at != 0));
         answer_ok(c, result);
     } else if (error == -ENOENT) {
         answer_error(c, EXIT_REFUSED, "%s: no such message", argument_text(c, "id"));

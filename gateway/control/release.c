@@ -151,6 +151,7 @@ static void answer_released(struct command *c)
     json_put(result, "id", json_id(c->id));
     json_put(result, "mode", json_text(mode ? mode : "release"));
     json_put(result, "recipients", json_incref(o->released));
+    json_put(result, "running", json_boolean(c->facts.started_at != 0));
     answer_ok(c, result);
 }
 

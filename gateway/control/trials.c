@@ -1,6 +1,8 @@
 /* trials.c - report dry-run: what the flag would have stopped, had it been in force. */
 #include "queue/trial.h"
 
+#include <errno.h>
+
 #include "gateway/control/answer.h"
 
 static bool list_one(void *context, const struct queue_trial *t)
@@ -24,11 +26,21 @@ static void list_all(void *command)
     queue_trials_walk(c->host->queue, user, 0, list_one, c->state);
 }
 
+/* Who is no user any more may have left findings; where there are none, the address was misspelt
+ * rather than its mail safe. */
+static void list_all_of_nobody(void *command)
+{
+    struct command *c = command;
+    list_all(c);
+    if (json_array_size(c->state) == 0)
+        c->error = -ENOENT;
+}
+
 void report_dry_run(struct command *c)
 {
-    bool is_user; /* who is none any more may have left findings */
+    bool is_user = true;
     if (argument_text(c, "address") &&
         (!argument_address(c, "address", &c->address) || !user_find_own(c, &is_user)))
         return;
-    command_collect(c, list_all);
+    command_collect(c, is_user ? list_all : list_all_of_nobody);
 }

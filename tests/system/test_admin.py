@@ -34,6 +34,8 @@ def test_an_exception_lifts_the_flag_for_its_domain_until_it_is_removed(gateway:
     stops(gateway, user, other, "bob")
     expect_nothing_said_in_clear(other_rogue)
     assert f"{domain.name}" in gateway.ctl("exception", "list").stdout
+    shown = gateway.ctl("exception", "add", user.address, domain.name).stdout
+    assert f"it replaces the one until {found['until'].replace('T', ' ')}" in shown
     gateway.ctl("exception", "remove", user.address, domain.name)
     assert gateway.ask("exception", "list", user.address) == []
     stops(gateway, user, domain, "eve")
@@ -114,6 +116,22 @@ def test_a_lock_holds_through_a_level_for_a_while(gateway: Sealpost, lab: Lab) -
     assert len(rogue.messages) == 1 and rogue.messages[0].tls is None
 
 
+def test_what_nobody_has_is_told_from_what_is_not_there(gateway: Sealpost, lab: Lab) -> None:
+    domain, _rogue = clear_domain(lab)
+    user = gateway.add_user(guarantee="on")
+    for command in (("held", "list", "--user"), ("report", "dry-run")):
+        assert gateway.ask(*command, user.address) == []
+        wrong = gateway.ctl(*command, "x" + user.address, check=False)
+        assert (wrong.returncode, wrong.stdout) == (1, "") and "no such user" in wrong.stderr
+    # Who was removed may still have mail here.
+    queue_id = gateway.submit(user, f"bob@{domain.name}")
+    gateway.wait_until_held(queue_id)
+    gateway.ctl("user", "remove", user.address)
+    assert [entry["id"] for entry in gateway.ask("held", "list", "--user", user.address)] == [queue_id]
+    gateway.ctl("held", "drop", queue_id)
+    assert gateway.ctl("held", "list", "--user", user.address, check=False).returncode == 1
+
+
 def test_policies_are_listed_and_purged(gateway: Sealpost, lab: Lab) -> None:
     domain = sts_domain(lab)
     user = gateway.add_user(guarantee="verified")
@@ -156,6 +174,7 @@ def test_without_the_daemon_the_store_says_and_takes_the_same(make_gateway, lab:
     running = [gateway.ask(*command) for command in commands]
     gateway.stop()
     assert [gateway.ask(*command) for command in commands] == running
+    assert "when sealpostd starts" in gateway.ctl("queue", "retry").stdout
     gateway.ctl("exception", "add", user.address, "plain.example", "--until", "2099-12-31")
     gateway.ctl("user", "set", user.address, "--receipts")
     gateway.ctl("guarantee", user.address, "dry-run", "--for", "1h")

@@ -103,6 +103,30 @@ static void an_exception_ends_when_it_was_said_to(void **state)
     assert_int_equal(until, 4102423200);
 }
 
+/* A date that is gone must not be gone unseen. */
+static void an_exception_says_what_it_replaces(void **state)
+{
+    (void)state;
+    add_alice();
+    add_alias();
+    assert_int_equal(except("\"domain\":\"y.example\",\"until\":\"2099-12-31\""), 0);
+    assert_true(is_null(result(), "replaced"));
+    assert_int_equal(except("\"domain\":\"z.example\""), 0);
+    assert_true(is_null(result(), "replaced"));
+    assert_int_equal(ask("{\"command\":\"exception add\",\"user\":\"other@site.example\","
+                         "\"domain\":\"Y.example\"}"),
+                     0);
+    const json_t *replaced = json_object_get(result(), "replaced");
+    assert_string_equal(text_of(replaced, "until"), "2099-12-31T00:00:00Z");
+    assert_int_equal(strlen(text_of(replaced, "set_at")), 20);
+    /* The same once more replaces nothing. */
+    assert_int_equal(except("\"domain\":\"y.example\""), 0);
+    assert_true(is_null(result(), "replaced"));
+    assert_int_equal(except("\"domain\":\"y.example\",\"until\":\"30d\""), 0);
+    replaced = json_object_get(result(), "replaced");
+    assert_true(json_is_object(replaced) && is_null(replaced, "until"));
+}
+
 static void exceptions_that_cannot_be_are_refused(void **state)
 {
     static const struct {
@@ -275,6 +299,17 @@ static void findings_of_a_dry_run_are_listed(void **state)
     assert_int_equal(json_array_size(result()), 1);
     assert_string_equal(text_of(element(0), "user"), "eve@site.example");
     assert_int_equal(ask("{\"command\":\"report dry-run\",\"address\":\"eve\"}"), 2);
+    /* Of nobody there are none either, but that is no good news. */
+    assert_int_equal(ask("{\"command\":\"report dry-run\",\"address\":\"alcie@site.example\"}"), 1);
+    assert_string_equal(error_text(), "alcie@site.example: no such user");
+}
+
+static void a_user_without_findings_has_an_empty_list(void **state)
+{
+    (void)state;
+    add_alice();
+    assert_int_equal(ask("{\"command\":\"report dry-run\",\"address\":\"alice@site.example\"}"), 0);
+    assert_int_equal(json_array_size(result()), 0);
 }
 
 /* ---- receipts ---- */
@@ -483,12 +518,14 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(an_exception_is_set_listed_and_taken_back),
         TEST(an_exception_ends_when_it_was_said_to),
+        TEST(an_exception_says_what_it_replaces),
         TEST(exceptions_that_cannot_be_are_refused),
         TEST(in_a_dry_run_the_guarantee_is_off_and_its_level_is_kept),
         TEST(any_other_level_ends_a_dry_run),
         TEST(what_was_tried_out_begins_anew_when_it_is_meant),
         TEST(dry_runs_that_cannot_be_are_wrong_usage),
         TEST(findings_of_a_dry_run_are_listed),
+        TEST(a_user_without_findings_has_an_empty_list),
         TEST(receipts_are_switched_on_and_off),
         TEST(what_failed_authentication_is_listed_with_its_key),
         TEST(what_hosts_were_seen_to_do_is_listed),

@@ -81,6 +81,17 @@ static const struct {
      "    2026-12-31 00:00:00Z\n"},
     {"exception add", OK("{\"user\":\"a@x.example\",\"domain\":\".y.example\",\"until\":null}"),
      "the guarantee of a@x.example does not bind mail to .y.example\n"},
+    {"exception add",
+     OK("{\"user\":\"a@x.example\",\"domain\":\"y.example\",\"until\":null,\"replaced\":{"
+        "\"until\":\"2026-12-31T00:00:00Z\",\"set_at\":\"2026-11-22T15:28:50Z\"}}"),
+     "the guarantee of a@x.example does not bind mail to y.example\n"
+     "it replaces the one until 2026-12-31 00:00:00Z, set 2026-11-22 15:28:50Z\n"},
+    {"exception add",
+     OK("{\"user\":\"a@x.example\",\"domain\":\"y.example\",\"until\":\"2026-12-31T00:00:00Z\","
+        "\"replaced\":{\"until\":null,\"set_at\":\"2026-11-22T15:28:50Z\"}}"),
+     "the guarantee of a@x.example does not bind mail to y.example until 2026-12-31\n"
+     "    00:00:00Z\n"
+     "it replaces the one for good, set 2026-11-22 15:28:50Z\n"},
     {"exception remove", OK("{\"user\":\"a@x.example\",\"domain\":\"y.example\",\"until\":null}"),
      "the guarantee of a@x.example binds mail again to y.example\n"},
     {"exception list",
@@ -187,7 +198,11 @@ static const struct {
      "        no TLS\n"},
     {"queue list", OK("[]"), "the queue is empty\n"},
     {"queue retry", OK("{\"id\":null}"), "all that waits is tried again now\n"},
-    {"queue retry", OK("{\"id\":\"B1\"}"), "B1 is tried again now\n"},
+    {"queue retry", OK("{\"id\":\"B1\",\"running\":true}"), "B1 is tried again now\n"},
+    {"queue retry", OK("{\"id\":\"B1\",\"running\":false}"),
+     "B1 is tried again when sealpostd starts\n"},
+    {"queue retry", OK("{\"id\":null,\"running\":false}"),
+     "all that waits is tried again when sealpostd starts\n"},
     {"queue remove", OK("{\"id\":\"B1\"}"), "B1 is removed\n"},
     {"held drop", OK("{\"id\":\"B1\"}"), "B1 is dropped\n"},
     {"held list",
@@ -230,6 +245,9 @@ static const struct {
      "B1: mail to b@y.example is sent without the guarantee\n"},
     {"release", OK("{\"id\":\"B1\",\"mode\":\"recheck\",\"recipients\":[\"b@y.example\"]}"),
      "B1: mail to b@y.example is tried again under the guarantee\n"},
+    {"release",
+     OK("{\"id\":\"B1\",\"mode\":\"release\",\"recipients\":[\"b@y.example\"],\"running\":false}"),
+     "B1: mail to b@y.example is sent without the guarantee when sealpostd starts\n"},
     {"check",
      OK("{\"domain\":\"xn--bcher-kva.example\",\"verdict\":\"deliverable\",\"level\":\"dane\","
         "\"asked_level\":\"encrypt\",\"at\":\"2026-11-22T15:28:55Z\",\"reason\":null,\"hosts\":["
