@@ -138,7 +138,7 @@ static struct outcome handshake(unsigned class, const char *otherwise,
 }
 
 /* ": what OpenSSL said", or nothing. */
-#define CERTIFICATE_ERROR_SIZE 160
+#define CERTIFICATE_ERROR_SIZE 330
 static const char *certificate_error(const struct guarantee_host *h,
                                      char out[CERTIFICATE_ERROR_SIZE])
 {

@@ -11,6 +11,7 @@
 
 enum { USAGE_DANE_TA = 2, USAGE_DANE_EE = 3, SELECTOR_MAX = 1, MATCHING_MAX = 2 };
 enum { PKIX_SECURITY_LEVEL = 2 }; /* 112 bits: RSA 2048, no SHA-1, as public CAs must */
+enum { WANTED_SHOWN = 100 };      /* of each name that was wanted */
 
 /* ---- before the handshake ---- */
 
@@ -63,9 +64,12 @@ static bool ask_dane(struct tls_peer *p, SSL *ssl, const struct tls_client_optio
 bool tls_peer_ask(struct tls_peer *p, SSL *ssl, const struct tls_client_options *o,
                   struct tls_failure *failure)
 {
-    for (size_t i = 0; i < COUNT_OF(p->pkix_names); i++)
+    for (size_t i = 0; i < COUNT_OF(p->pkix_names); i++) {
         if (o->pkix_names[i])
             p->pkix_names[i] = xstrdup(o->pkix_names[i]);
+        if (o->dane_names[i])
+            p->dane_names[i] = xstrdup(o->dane_names[i]);
+    }
     ERR_clear_error();
     char name[DOMAIN_SIZE]; /* not const: OpenSSL's macro casts that away */
     if (!slice_copy(slice_of(o->sni), name, sizeof(name)) ||
@@ -77,8 +81,10 @@ bool tls_peer_ask(struct tls_peer *p, SSL *ssl, const struct tls_client_options 
 
 void tls_peer_free(struct tls_peer *p)
 {
-    for (size_t i = 0; i < COUNT_OF(p->pkix_names); i++)
+    for (size_t i = 0; i < COUNT_OF(p->pkix_names); i++) {
         free(p->pkix_names[i]);
+        free(p->dane_names[i]);
+    }
     *p = (struct tls_peer){0};
 }
 
@@ -114,7 +120,53 @@ static bool verify_is_ours(struct tls_failure *failure, long error)
     return false;
 }
 
-static bool judge_dane(const struct tls_peer *p, SSL *ssl, struct tls_facts *facts,
+/* "wanted a.example or b.example": the recipient's domain, the host, or both. */
+static void tell_wanted(char *const names[2], char *out, size_t size)
+{
+    const char *first = names[0] ? names[0] : names[1] ? names[1] : "another name";
+    bool has_second = names[0] && names[1] && strcasecmp(names[0], names[1]) != 0;
+    snprintf(out, size, "hostname mismatch: wanted %.*s%s%.*s, the certificate ", WANTED_SHOWN,
+             first, has_second ? " or " : "", WANTED_SHOWN, has_second ? names[1] : "");
+}
+
+/* Adds a name of the certificate to out, as far as it fits; unprintable octets become '?'. */
+static bool append_name(char *out, size_t size, bool is_first, const ASN1_STRING *name)
+{
+    size_t len = strlen(out);
+    const char *before = is_first ? "is for " : ", ";
+    const unsigned char *from = ASN1_STRING_get0_data(name);
+    size_t name_len = (size_t)ASN1_STRING_length(name);
+    if (len + strlen(before) + name_len >= size)
+        return false;
+    len += (size_t)snprintf(out + len, size - len, "%s", before);
+    for (size_t i = 0; i < name_len; i++)
+        out[len++] = (char)(from[i] > ' ' && from[i] < 0x7f ? from[i] : '?');
+    out[len] = '\0';
+    return true;
+}
+
+/* Both sides of it: whoever reads this compares them, and the host's own name need not be one that
+ * was asked for (behind an insecure MX look-up it is not). */
+static void tell_mismatch(char *const wanted[2], X509 *leaf, char *out, size_t size)
+{
+    GENERAL_NAMES *names = X509_get_ext_d2i(leaf, NID_subject_alt_name, NULL, NULL);
+    int count = names ? sk_GENERAL_NAME_num(names) : 0;
+    unsigned hosts = 0, told = 0;
+    tell_wanted(wanted, out, size);
+    for (int i = 0; i < count; i++) {
+        const GENERAL_NAME *name = sk_GENERAL_NAME_value(names, i);
+        if (name->type != GEN_DNS)
+            continue;
+        hosts++;
+        told += append_name(out, size, told == 0, name->d.dNSName);
+    }
+    size_t len = strlen(out);
+    if (told == 0)
+        snprintf(out + len, size - len, "%s", hosts > 0 ? "is for another" : "names no host");
+    GENERAL_NAMES_free(names);
+}
+
+static bool judge_dane(const struct tls_peer *p, SSL *ssl, X509 *leaf, struct tls_facts *facts,
                        struct tls_failure *failure)
 {
     long result = SSL_get_verify_result(ssl);
@@ -134,6 +186,8 @@ static bool judge_dane(const struct tls_peer *p, SSL *ssl, struct tls_facts *fac
             X509_verify_cert_error_string(result == X509_V_OK ? X509_V_ERR_DANE_NO_MATCH : result);
     }
     snprintf(facts->dane_error, sizeof(facts->dane_error), "%s", why);
+    if (facts->dane == TLS_DANE_MISMATCHED && result == X509_V_ERR_HOSTNAME_MISMATCH && leaf)
+        tell_mismatch(p->dane_names, leaf, facts->dane_error, sizeof(facts->dane_error));
     return true;
 }
 
@@ -167,39 +221,6 @@ static bool has_name(X509 *leaf, const char *name)
                                              NULL) == 1;
 }
 
-/* Adds a name of the certificate to out, as far as it fits; unprintable octets become '?'. */
-static void append_name(char *out, size_t size, const ASN1_STRING *name)
-{
-    size_t len = strlen(out);
-    const unsigned char *from = ASN1_STRING_get0_data(name);
-    size_t name_len = (size_t)ASN1_STRING_length(name);
-    if (len + name_len + 3 > size)
-        return;
-    if (out[len - 1] != ' ') {
-        out[len++] = ',';
-        out[len++] = ' ';
-    }
-    for (size_t i = 0; i < name_len; i++)
-        out[len++] = (char)(from[i] > ' ' && from[i] < 0x7f ? from[i] : '?');
-    out[len] = '\0';
-}
-
-/* The names that it does have are what its owner needs to see. */
-static void tell_names(X509 *leaf, char *out, size_t size)
-{
-    GENERAL_NAMES *names = X509_get_ext_d2i(leaf, NID_subject_alt_name, NULL, NULL);
-    int count = names ? sk_GENERAL_NAME_num(names) : 0;
-    snprintf(out, size, "hostname mismatch: the certificate is for ");
-    for (int i = 0; i < count; i++) {
-        const GENERAL_NAME *name = sk_GENERAL_NAME_value(names, i);
-        if (name->type == GEN_DNS)
-            append_name(out, size, name->d.dNSName);
-    }
-    if (out[strlen(out) - 1] == ' ')
-        snprintf(out, size, "hostname mismatch: the certificate names no host");
-    GENERAL_NAMES_free(names);
-}
-
 static bool judge_certificate(const struct tls_peer *p, SSL *ssl, X509 *leaf,
                               struct tls_facts *facts, struct tls_failure *failure)
 {
@@ -216,7 +237,7 @@ static bool judge_certificate(const struct tls_peer *p, SSL *ssl, X509 *leaf,
         facts->has_pkix_name[i] = p->pkix_names[i] && has_name(leaf, p->pkix_names[i]);
     facts->is_pkix_valid = facts->has_pkix_name[0] || facts->has_pkix_name[1];
     if (!facts->is_pkix_valid)
-        tell_names(leaf, facts->pkix_error, sizeof(facts->pkix_error));
+        tell_mismatch(p->pkix_names, leaf, facts->pkix_error, sizeof(facts->pkix_error));
     return true;
 }
 
@@ -281,7 +302,8 @@ bool tls_peer_judge(const struct tls_peer *p, SSL *ssl, struct tls_facts *facts,
     X509 *leaf = SSL_get1_peer_certificate(ssl);
     read_digests(leaf, facts);
     read_key_exchange(ssl, facts->key_exchange, sizeof(facts->key_exchange));
-    bool is_judged = judge_dane(p, ssl, facts, failure) && judge_pkix(p, ssl, leaf, facts, failure);
+    bool is_judged =
+        judge_dane(p, ssl, leaf, facts, failure) && judge_pkix(p, ssl, leaf, facts, failure);
     X509_free(leaf);
     ERR_clear_error();
     return is_judged;

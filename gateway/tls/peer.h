@@ -12,6 +12,7 @@ struct tls_peer {
     bool is_dane_asked;
     unsigned usable;     /* TLSA records that OpenSSL took */
     char *pkix_names[2]; /* owned, or NULL */
+    char *dane_names[2]; /* the same */
 };
 
 /* Sets SNI, TLSA records and names before the handshake. False: our own fault, *failure filled. */

@@ -36,8 +36,8 @@ struct tls_facts {
     char certificate_digest[65]; /* and of the whole certificate (DER) */
     enum tls_dane_result dane;
     bool is_pkix_valid;   /* chain to the store and one of pkix_names; checked apart from DANE */
-    char dane_error[160]; /* why DANE did not match, "" */
-    char pkix_error[160]; /* why WebPKI is not valid, "" */
+    char dane_error[320]; /* why DANE did not match, "" */
+    char pkix_error[320]; /* why WebPKI is not valid, "" */
     bool is_resumed;
     bool has_pkix_name[2]; /* is_pkix_valid, and the certificate carries this one of pkix_names */
 };

@@ -159,7 +159,8 @@ static void records_match_as_rfc_7672_says(void **state)
          wrong,
          {{CA, 2, 0, 1, 0}},
          TLS_DANE_MISMATCHED,
-         "hostname mismatch"},
+         "hostname mismatch: wanted other.test or example.test, the certificate is for "
+         "mx.example.test, "},
         {"2 0 1, expired",
          EXPIRED,
          right,
@@ -268,6 +269,8 @@ static void records_match_as_rfc_7672_says(void **state)
 
 /* ---- WebPKI ---- */
 
+#define LABEL_50 "x123456789012345678901234567890123456789012345678."
+
 static void chains_and_names_are_judged_as_webpki(void **state)
 {
     (void)state;
@@ -284,7 +287,24 @@ static void chains_and_names_are_judged_as_webpki(void **state)
         {GOOD,
          {"other.test", NULL},
          false,
-         "hostname mismatch: the certificate is for mx.example.test, mail.example.test"},
+         "hostname mismatch: wanted other.test, the certificate is for mx.example.test, "
+         "mail.example.test"},
+        {GOOD,
+         {"example.test", "other.test"},
+         false,
+         "hostname mismatch: wanted example.test or other.test, the certificate is for "},
+        {GOOD,
+         {NULL, "other.test"},
+         false,
+         "hostname mismatch: wanted other.test, the certificate is for "},
+        {GOOD,
+         {"other.test", "Other.test"},
+         false,
+         "hostname mismatch: wanted other.test, the certificate is for "},
+        {GOOD,
+         {LABEL_50 LABEL_50 LABEL_50 "test", LABEL_50 LABEL_50 LABEL_50 "test"},
+         false,
+         "hostname mismatch: wanted " LABEL_50 LABEL_50 ", the certificate is for mx.ex"},
         {GOOD, {"example.test", NULL}, false, "hostname mismatch"},
         {GOOD, {".example.test", NULL}, false, "hostname mismatch"},
         {GOOD, {NULL, NULL}, false, "not looked at"},
