@@ -116,32 +116,71 @@ static const char *lock_words(const json_t *user)
     return json_is_true(json_object_get(user, "guarantee_locked")) ? ", locked" : "";
 }
 
+static const char *default_words(const json_t *user)
+{
+    return json_is_false(json_object_get(user, "guarantee_own")) ? ", by default" : "";
+}
+
+static void print_guarantee(const struct printing *p, const json_t *user)
+{
+    const json_t *back = json_object_get(user, "guarantee_back");
+    char level[60];
+    char since[TIME_SIZE];
+    char until[TIME_SIZE];
+    char line[TEXT_SIZE];
+    show_time(user, "guarantee_since", since);
+    show_time(user, "guarantee_until", until);
+    show_guarantee(user, level, sizeof level);
+    snprintf(line, sizeof line, "%s%s%s%s%s%s%s", level, default_words(user), lock_words(user),
+             *since ? ", since " : "", since, *until ? ", until " : "", until);
+    print_pair(p, "Guarantee:", line);
+    if (json_is_object(back)) {
+        show_guarantee(back, level, sizeof level);
+        snprintf(line, sizeof line, "then %s%s%s", level, default_words(back), lock_words(back));
+        print_pair(p, "", line);
+    }
+    if (member_flag(user, "lock_removed"))
+        print_pair(p, "", "not locked any more: the user may lower it");
+}
+
+static void print_exemptions(const struct printing *p, const json_t *user)
+{
+    const json_t *exceptions = json_object_get(user, "exceptions");
+    const json_t *forwards = json_object_get(user, "forwards");
+    char name[SHOWN_SIZE];
+    char until[TIME_SIZE];
+    char line[TEXT_SIZE];
+    for (size_t i = 0; i < json_array_size(exceptions); i++) {
+        const json_t *exception = json_array_get(exceptions, i);
+        show_time(exception, "until", until);
+        snprintf(line, sizeof line, "%s%s%s",
+                 show_domain(p, member_text(exception, "domain"), name), *until ? " until " : "",
+                 until);
+        print_pair(p, i == 0 ? "Exceptions:" : "", line);
+    }
+    for (size_t i = 0; i < json_array_size(forwards); i++)
+        print_pair(p, i == 0 ? "Forwards:" : "",
+                   show_address(p, json_string_value(json_array_get(forwards, i)), name));
+    if (json_is_null(forwards))
+        print_pair(p, "Forwards:", "the store cannot say");
+}
+
 static void print_user(struct printing *p, const json_t *user)
 {
     char address[SHOWN_SIZE];
     char aliases[TEXT_SIZE - 20];
-    char guarantee[TEXT_SIZE - 20];
-    char level[60];
-    char since[TIME_SIZE];
-    char until[TIME_SIZE];
     char hold_back[DURATION_SIZE];
-    show_time(user, "guarantee_since", since);
-    show_time(user, "guarantee_until", until);
-    show_guarantee(user, level, sizeof level);
-    snprintf(guarantee, sizeof guarantee, "%s%s%s%s%s%s", level, lock_words(user),
-             *since ? ", since " : "", since, *until ? ", until " : "", until);
     join_aliases(p, user, aliases, sizeof aliases);
     print_pair(p, "Address:", show_address(p, member_text(user, "address"), address));
     print_pair(p, "Aliases:", aliases);
-    print_pair(p, "Guarantee:", guarantee);
-    if (member_flag(user, "lock_removed"))
-        print_pair(p, "", "not locked any more: the user may lower it");
+    print_guarantee(p, user);
     print_pair(p, "Language:", member_text(user, "language"));
     if (member_flag(user, "receipts"))
         print_pair(p, "Receipts:", "always");
     if (member_number(user, "hold_back_seconds") > 0)
         print_pair(
             p, "Hold back:", duration_text(member_number(user, "hold_back_seconds"), hold_back));
+    print_exemptions(p, user);
 }
 
 static void print_user_row(struct printing *p, const json_t *user)
@@ -373,6 +412,52 @@ static void print_change(struct printing *p, const json_t *result)
 
 /* ---- status ---- */
 
+static void print_counts(const struct printing *p, const json_t *s)
+{
+    static const struct {
+        const char *name, *key, *one, *what;
+    } counts[] = {
+        {"Queued:", "queued", "recipient", "not tried yet"},
+        {"Deferred:", "deferred", "recipient", "to be tried again"},
+        {"Held:", "held", "recipient", "stopped for lack of the TLS that is required"},
+        {"Untold:", "held_without_notice", NULL, "of them nobody could be told of by mail"},
+        {"Messages:", "messages", NULL, "in the store"},
+        {"Connections:", "connections", NULL, "open"},
+    };
+    char line[TEXT_SIZE];
+    for (size_t i = 0; i < COUNT_OF(counts); i++) {
+        int64_t count = member_number(s, counts[i].key);
+        const char *one = counts[i].one;
+        snprintf(line, sizeof line, "%" PRId64 " %s%s%s", count, one ? one : "",
+                 !one         ? ""
+                 : count == 1 ? " "
+                              : "s ",
+                 counts[i].what);
+        print_pair(p, counts[i].name, line);
+    }
+}
+
+/* What the daemon alone knows. */
+static void print_watch(const struct printing *p, const json_t *s)
+{
+    char line[TEXT_SIZE];
+    char since[TIME_SIZE];
+    int64_t alarms = member_number(s, "downgrades");
+    print_pair(p, "Resolver:", member_text(s, "resolver"));
+    print_pair(p, "Breaker:", member_text(s, "breaker"));
+    if (member_flag(s, "breaker_open")) {
+        snprintf(line, sizeof line, "since %s; stops are suspended meanwhile",
+                 show_time(s, "breaker_opened_at", since));
+        print_pair(p, "", line);
+    }
+    if (!member_flag(s, "running"))
+        return;
+    snprintf(line, sizeof line,
+             "%" PRId64 " alarm%s since start: a host offered TLS and then did not", alarms,
+             alarms == 1 ? "" : "s");
+    print_pair(p, "Downgrades:", line);
+}
+
 static void print_status(struct printing *p, const json_t *s)
 {
     char line[TEXT_SIZE];
@@ -385,34 +470,11 @@ static void print_status(struct printing *p, const json_t *s)
     else
         snprintf(line, sizeof line, "sealpost %s, not running", member_text(s, "version"));
     table_wrap(p->out, 0, INDENT, line);
-    static const struct {
-        const char *name, *key, *what;
-    } counts[] = {
-        {"Queued:", "queued", "recipients not tried yet"},
-        {"Deferred:", "deferred", "recipients to be tried again"},
-        {"Held:", "held", "recipients stopped by the guarantee"},
-        {"Untold:", "held_without_notice", "of them nobody could be told of by mail"},
-        {"Messages:", "messages", "in the store"},
-        {"Connections:", "connections", "open"},
-    };
-    for (size_t i = 0; i < COUNT_OF(counts); i++) {
-        snprintf(line, sizeof line, "%" PRId64 " %s", (int64_t)member_number(s, counts[i].key),
-                 counts[i].what);
-        print_pair(p, counts[i].name, line);
-    }
+    print_counts(p, s);
     snprintf(line, sizeof line, "%s of %s", show_size(member_number(s, "used_bytes"), used),
              show_size(member_number(s, "limit_bytes"), limit));
     print_pair(p, "Store:", line);
-    if (*member_text(s, "resolver"))
-        print_pair(p, "Resolver:", member_text(s, "resolver"));
-    if (*member_text(s, "breaker"))
-        print_pair(p, "Breaker:", member_text(s, "breaker"));
-    if (json_is_true(json_object_get(s, "running"))) {
-        snprintf(line, sizeof line,
-                 "%" PRId64 " hosts that offered TLS and now do not, since start",
-                 (int64_t)member_number(s, "downgrades"));
-        print_pair(p, "Downgrades:", line);
-    }
+    print_watch(p, s);
 }
 
 /* ---- answers ---- */

@@ -40,7 +40,8 @@ const struct usage usages[] = {
     {
         .command = "user show",
         .synopsis = "ADDRESS",
-        .help = "Shows one user, found by his address or an alias.",
+        .help = "Shows one user, found by his address or an alias, with his exceptions and\n"
+                "forwards.",
         .words = {"address"},
         .required = 1,
     },
@@ -130,7 +131,7 @@ const struct usage usages[] = {
     {
         .command = "held list",
         .synopsis = "[--user ADDRESS]",
-        .help = "Lists the messages that the guarantee stopped.",
+        .help = "Lists the messages that were stopped for lack of the TLS that is required.",
         .options = {{"--user", OPTION_VALUE, "user"}},
     },
     {

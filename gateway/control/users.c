@@ -7,6 +7,7 @@
 #include "gateway/control/duration.h"
 #include "gateway/tls/scram.h"
 #include "mail/date.h"
+#include "queue/exception.h"
 
 #define PASSWORD_SIZE 1024
 #define HOLD_BACK_MAX_MS ((int64_t)7 * 86400 * 1000)
@@ -33,6 +34,26 @@ static void free_wanted(void *state)
 
 /* ---- showing ---- */
 
+static void put_flag(json_t *out, const struct queue_flag *flag, bool is_own)
+{
+    /* In a dry run the flag counts as off, and that is what scripts go by. */
+    json_put(out, "guarantee", json_text(level_name(flag->is_dry_run ? LEVEL_OFF : flag->level)));
+    json_put(out, "dry_run", json_boolean(flag->is_dry_run));
+    json_put(out, "dry_run_level",
+             flag->is_dry_run ? json_text(level_name(flag->level)) : json_null());
+    json_put(out, "guarantee_locked", json_boolean(flag->is_locked));
+    json_put(out, "guarantee_own", json_boolean(is_own)); /* false: default_level */
+}
+
+/* What --for returns to. */
+static json_t *back_json(const struct queue_account *a, const struct control_facts *facts)
+{
+    struct queue_flag flag = queue_account_flag(a, facts->default_level, a->level_until);
+    json_t *back = json_object();
+    put_flag(back, &flag, a->back_has_flag);
+    return back;
+}
+
 static json_t *user_json(const struct queue_account *a, const struct control_facts *facts)
 {
     json_t *user = json_object();
@@ -44,18 +65,45 @@ static json_t *user_json(const struct queue_account *a, const struct control_fac
         json_add(aliases, json_text(a->aliases[i]));
     json_put(user, "address", json_text(a->address));
     json_put(user, "aliases", aliases);
-    /* In a dry run the flag counts as off, and that is what scripts go by. */
-    json_put(user, "guarantee", json_text(level_name(flag.is_dry_run ? LEVEL_OFF : flag.level)));
-    json_put(user, "dry_run", json_boolean(flag.is_dry_run));
-    json_put(user, "dry_run_level",
-             flag.is_dry_run ? json_text(level_name(flag.level)) : json_null());
+    bool is_back = a->level_until != 0 && !is_for_a_while;
+    put_flag(user, &flag, is_back ? a->back_has_flag : a->has_flag);
+    json_put(user, "guarantee_back", is_for_a_while ? back_json(a, facts) : json_null());
     json_put(user, "guarantee_until", json_time(is_for_a_while ? a->level_until * 1000 : 0));
     json_put(user, "guarantee_since", json_time(flag.since * 1000));
-    json_put(user, "guarantee_locked", json_boolean(flag.is_locked));
     json_put(user, "language", json_text(a->language[0] ? a->language : "en"));
     json_put(user, "hold_back_seconds", json_integer(a->hold_back_ms / 1000));
     json_put(user, "receipts", json_boolean(a->wants_receipts));
     return user;
+}
+
+static bool add_exception(void *context, const struct queue_exception *e)
+{
+    json_t *exception = json_object();
+    json_put(exception, "domain", json_text(e->domain));
+    json_put(exception, "until", json_time(e->until * 1000));
+    json_add(context, exception);
+    return true;
+}
+
+static bool add_forward(void *context, const char *owner, const char *target)
+{
+    (void)owner;
+    json_add(context, json_text(target));
+    return true;
+}
+
+/* A list of forwards that is damaged hides nothing else of the user: null. */
+static void put_exemptions(struct command *c, const struct queue_account *a, json_t *user)
+{
+    json_t *exceptions = json_array();
+    json_t *forwards = json_array();
+    queue_exceptions_walk(c->host->queue, a->address, date_now(), add_exception, exceptions);
+    if (queue_forwards_walk(c->host->queue, a->address, add_forward, forwards) != 0) {
+        json_decref(forwards);
+        forwards = json_null();
+    }
+    json_put(user, "exceptions", exceptions);
+    json_put(user, "forwards", forwards);
 }
 
 json_t *user_read(struct command *c)
@@ -69,6 +117,8 @@ json_t *user_read(struct command *c)
         answer_queue_error(c, error);
     else
         user = user_json(&a, &c->facts);
+    if (user)
+        put_exemptions(c, &a, user);
     queue_account_clear(&a);
     return user;
 }

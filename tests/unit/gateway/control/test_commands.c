@@ -446,6 +446,53 @@ static void the_same_level_again_does_not_begin_anew(void **state)
     assert_string_not_equal(text_of(result(), "guarantee_since"), "1970-01-01T00:16:40Z");
 }
 
+static void a_user_is_shown_with_whose_level_it_is_and_what_comes_back(void **state)
+{
+    (void)state;
+    host.facts.default_level = LEVEL_VERIFIED;
+    add_alice();
+    assert_true(json_is_false(json_object_get(result(), "guarantee_own")));
+    assert_true(json_is_null(json_object_get(result(), "guarantee_back")));
+    assert_int_equal(guarantee("\"level\":\"off\",\"for\":\"30m\""), 0);
+    assert_true(json_is_true(json_object_get(result(), "guarantee_own")));
+    const json_t *back = json_object_get(result(), "guarantee_back");
+    assert_string_equal(text_of(back, "guarantee"), "verified");
+    assert_true(json_is_false(json_object_get(back, "guarantee_own")));
+    assert_int_equal(guarantee("\"level\":\"dry-run\",\"locked\":true"), 0);
+    assert_true(json_is_null(json_object_get(result(), "guarantee_back")));
+    assert_int_equal(guarantee("\"level\":\"on\",\"for\":\"30m\""), 0);
+    back = json_object_get(result(), "guarantee_back");
+    assert_string_equal(text_of(back, "guarantee"), "off");
+    assert_string_equal(text_of(back, "dry_run_level"), "encrypt");
+    assert_true(json_is_true(json_object_get(back, "guarantee_locked")));
+    assert_true(json_is_true(json_object_get(back, "guarantee_own")));
+}
+
+static void a_user_is_shown_with_exceptions_and_forwards(void **state)
+{
+    (void)state;
+    add_alice();
+    assert_int_equal(json_array_size(json_object_get(result(), "exceptions")), 0);
+    assert_int_equal(json_array_size(json_object_get(result(), "forwards")), 0);
+    assert_int_equal(ask("{\"command\":\"user alias\",\"address\":\"alice@site.example\","
+                         "\"alias\":\"other@site.example\"}"),
+                     0);
+    assert_int_equal(ask("{\"command\":\"exception add\",\"user\":\"alice@site.example\","
+                         "\"domain\":\"y.example\",\"until\":\"2099-12-31\"}"),
+                     0);
+    assert_int_equal(ask("{\"command\":\"forward add\",\"owner\":\"alice@site.example\","
+                         "\"target\":\"bob@else.example\"}"),
+                     0);
+    assert_int_equal(ask("{\"command\":\"user show\",\"address\":\"other@site.example\"}"), 0);
+    const json_t *exceptions = json_object_get(result(), "exceptions");
+    const json_t *forwards = json_object_get(result(), "forwards");
+    assert_int_equal(json_array_size(exceptions), 1);
+    assert_string_equal(text_of(json_array_get(exceptions, 0), "domain"), "y.example");
+    assert_string_equal(text_of(json_array_get(exceptions, 0), "until"), "2099-12-31T00:00:00Z");
+    assert_int_equal(json_array_size(forwards), 1);
+    assert_string_equal(json_string_value(json_array_get(forwards, 0)), "bob@else.example");
+}
+
 static void a_wrong_flag_is_refused(void **state)
 {
     static const char *const cases[] = {
@@ -984,6 +1031,8 @@ int main(void)
         TEST(a_lock_that_holds_lasts_through_a_flag_for_a_while),
         TEST(a_lock_that_is_taken_away_is_told),
         TEST(the_same_level_again_does_not_begin_anew),
+        TEST(a_user_is_shown_with_whose_level_it_is_and_what_comes_back),
+        TEST(a_user_is_shown_with_exceptions_and_forwards),
         TEST(a_wrong_flag_is_refused),
         TEST(forwards_are_added_listed_and_removed),
         TEST(a_user_that_cannot_be_read_is_not_a_user_that_is_not_there),

@@ -51,6 +51,40 @@ static const struct {
      "Guarantee:   verified, locked, since 2026-11-22 15:28:50Z\n"
      "Language:    de\n"
      "Hold back:   1m 30s\n"},
+    {"user show",
+     OK("{\"address\":\"alice@x.example\",\"guarantee\":\"verified\",\"guarantee_own\":true,"
+        "\"guarantee_until\":\"2026-11-22T15:28:50Z\",\"guarantee_locked\":true,\"language\":"
+        "\"en\","
+        "\"guarantee_back\":{\"guarantee\":\"off\",\"dry_run_level\":\"encrypt\",\"guarantee_"
+        "locked\":"
+        "true,\"guarantee_own\":true},\"exceptions\":[{\"domain\":\"xn--bcher-kva.example\","
+        "\"until\":null},{\"domain\":\".y.example\",\"until\":\"2026-12-31T00:00:00Z\"}],"
+        "\"forwards\":[\"bob@else.example\",\"eve@else.example\"]}"),
+     "Address:     alice@x.example\n"
+     "Guarantee:   verified, locked, until 2026-11-22 15:28:50Z\n"
+     "             then off (dry run of encrypt), locked\n"
+     "Language:    en\n"
+     "Exceptions:  b\xc3\xbc"
+     "cher.example\n"
+     "             .y.example until 2026-12-31 00:00:00Z\n"
+     "Forwards:    bob@else.example\n"
+     "             eve@else.example\n"},
+    {"user show",
+     OK("{\"address\":\"alice@x.example\",\"guarantee\":\"off\",\"guarantee_own\":false,"
+        "\"guarantee_until\":null,\"guarantee_back\":null,\"language\":\"en\",\"exceptions\":[],"
+        "\"forwards\":null}"),
+     "Address:     alice@x.example\n"
+     "Guarantee:   off, by default\n"
+     "Language:    en\n"
+     "Forwards:    the store cannot say\n"},
+    {"user show",
+     OK("{\"address\":\"alice@x.example\",\"guarantee\":\"encrypt\",\"guarantee_own\":true,"
+        "\"guarantee_until\":\"2026-11-22T15:28:50Z\",\"guarantee_back\":{\"guarantee\":\"off\","
+        "\"guarantee_own\":false},\"language\":\"en\",\"exceptions\":[],\"forwards\":[]}"),
+     "Address:     alice@x.example\n"
+     "Guarantee:   encrypt, until 2026-11-22 15:28:50Z\n"
+     "             then off, by default\n"
+     "Language:    en\n"},
     {"user list",
      OK("[{\"address\":\"alice@x.example\",\"aliases\":[],\"guarantee\":\"off\","
         "\"guarantee_until\":\"2026-11-22T15:28:50Z\"},{\"address\":\"b@x.example\",\"aliases\":"
@@ -295,9 +329,9 @@ static const struct {
         "\"resolver\":\"self-test: expected a secure answer for example.org, but the answer is "
         "insecure\",\"breaker\":\"closed\",\"downgrades\":3}"),
      "sealpost 0.1.0, running for 1h 1m\n"
-     "Queued:      1 recipients not tried yet\n"
+     "Queued:      1 recipient not tried yet\n"
      "Deferred:    2 recipients to be tried again\n"
-     "Held:        3 recipients stopped by the guarantee\n"
+     "Held:        3 recipients stopped for lack of the TLS that is required\n"
      "Untold:      1 of them nobody could be told of by mail\n"
      "Messages:    5 in the store\n"
      "Connections: 4 open\n"
@@ -305,12 +339,29 @@ static const struct {
      "Resolver:    self-test: expected a secure answer for example.org, but the answer\n"
      "             is insecure\n"
      "Breaker:     closed\n"
-     "Downgrades:  3 hosts that offered TLS and now do not, since start\n"},
+     "Downgrades:  3 alarms since start: a host offered TLS and then did not\n"},
+    {"status",
+     OK("{\"version\":\"0.1.0\",\"running\":true,\"uptime_seconds\":3700,\"queued\":2,"
+        "\"deferred\":1,\"held\":1,\"resolver\":\"ok\",\"breaker\":\"open: no TLS at 30 of 31 "
+        "destinations\",\"breaker_open\":true,\"breaker_opened_at\":\"2026-11-22T15:28:50Z\","
+        "\"downgrades\":1}"),
+     "sealpost 0.1.0, running for 1h 1m\n"
+     "Queued:      2 recipients not tried yet\n"
+     "Deferred:    1 recipient to be tried again\n"
+     "Held:        1 recipient stopped for lack of the TLS that is required\n"
+     "Untold:      0 of them nobody could be told of by mail\n"
+     "Messages:    0 in the store\n"
+     "Connections: 0 open\n"
+     "Store:       0 B of 0 B\n"
+     "Resolver:    ok\n"
+     "Breaker:     open: no TLS at 30 of 31 destinations\n"
+     "             since 2026-11-22 15:28:50Z; stops are suspended meanwhile\n"
+     "Downgrades:  1 alarm since start: a host offered TLS and then did not\n"},
     {"status", OK("{\"version\":\"0.1.0\",\"running\":false,\"resolver\":\"\"}"),
      "sealpost 0.1.0, not running\n"
      "Queued:      0 recipients not tried yet\n"
      "Deferred:    0 recipients to be tried again\n"
-     "Held:        0 recipients stopped by the guarantee\n"
+     "Held:        0 recipients stopped for lack of the TLS that is required\n"
      "Untold:      0 of them nobody could be told of by mail\n"
      "Messages:    0 in the store\n"
      "Connections: 0 open\n"
