@@ -30,11 +30,11 @@ static const char *or_empty(const char *text)
     return text != NULL ? text : "";
 }
 
-static const char *tlsa_words(enum guarantee_tlsa tlsa)
+static const char *tlsa_words(const struct guarantee_host *h)
 {
-    switch (tlsa) {
+    switch (h->tlsa) {
     case GUARANTEE_TLSA_NONE:
-        return "none";
+        return h->is_tlsa_insecure ? "insecure" : "none";
     case GUARANTEE_TLSA_USABLE:
         return "usable";
     case GUARANTEE_TLSA_UNUSABLE:
@@ -42,15 +42,27 @@ static const char *tlsa_words(enum guarantee_tlsa tlsa)
     case GUARANTEE_TLSA_ERROR:
         return "lookup error";
     }
-    panic("tlsa_words: %d", (int)tlsa);
+    panic("tlsa_words: %d", (int)h->tlsa);
 }
 
-/* Nothing where no policy is in force: most domains have none. */
+/* How we came to the name. */
+static const char *mx_words(const struct guarantee_host *h)
+{
+    if (h->is_literal)
+        return "address literal, no MX look-up";
+    if (h->is_configured)
+        return "configured next hop, no MX look-up";
+    return h->is_name_secure ? "MX look-up secure" : "MX look-up insecure";
+}
+
+/* Nothing where the domain has simply none, as most. */
 static void add_sts(struct line *line, const struct guarantee_host *h)
 {
     const char *detail = or_empty(h->sts_detail);
     switch (h->sts) {
     case GUARANTEE_STS_NONE:
+        if (detail[0])
+            add(line, ", no MTA-STS policy: %s", detail);
         return;
     case GUARANTEE_STS_TESTING:
         add(line, ", MTA-STS policy in testing mode");
@@ -152,23 +164,39 @@ static void add_tls(struct line *line, const struct guarantee_requirement *r,
     panic("add_tls: %d", (int)h->tls);
 }
 
-static void add_contact(struct line *line, const struct guarantee_requirement *r,
-                        const struct guarantee_host *h)
+/* The verdict, unless it says more than was seen: about a host that was not connected to, or about
+ * TLS that is up where the policy lacks. */
+static const char *heading(enum guarantee_kind kind, const struct guarantee_host *h)
 {
+    if (h->contact == GUARANTEE_UNTRIED && kind == GUARANTEE_NOT_AUTHENTICATED)
+        return "left out, not connected";
+    if (h->tls == GUARANTEE_TLS_ESTABLISHED && kind == GUARANTEE_PASSING_TROUBLE)
+        return "MTA-STS policy unknown";
+    return guarantee_kind_name(kind);
+}
+
+static void add_contact(struct line *line, const struct guarantee_requirement *r,
+                        const struct guarantee_host *h, enum guarantee_kind kind)
+{
+    add(line, ": %s", heading(kind, h));
     switch (h->contact) {
     case GUARANTEE_UNTRIED:
-        add(line, "not connected");
+        if (kind != GUARANTEE_NOT_AUTHENTICATED)
+            add(line, ": not connected");
         add_cause(line, &h->cause);
         return;
     case GUARANTEE_OUR_FAULT:
-        add(line, "a fault of our own");
+        /* The heading has said it. */
         add_cause(line, &h->cause);
         return;
     case GUARANTEE_NO_CONTACT:
-        add(line, "unreachable");
+        /* The heading has said it. */
+        if (kind != GUARANTEE_UNREACHABLE)
+            add(line, ": unreachable");
         add_cause(line, &h->cause);
         return;
     case GUARANTEE_IN_CONTACT:
+        add(line, ": ");
         add_tls(line, r, h);
         return;
     }
@@ -194,10 +222,8 @@ static void write_line(struct line *line, const struct guarantee_requirement *r,
     add(line, "%s:%u (preference %u)", words_host(h, host), h->port, h->preference);
     if (h->at != 0)
         add(line, " at %s", date_rfc3339(h->at, when));
-    add(line, ": %s: ", guarantee_kind_name(kind));
-    add_contact(line, r, h);
-    add(line, "; MX look-up %s, TLSA %s", h->is_name_secure ? "secure" : "insecure",
-        tlsa_words(h->tlsa));
+    add_contact(line, r, h, kind);
+    add(line, "; %s, TLSA %s", mx_words(h), tlsa_words(h));
     add_sts(line, h);
     add_memory(line, h);
     if (h->answer != GUARANTEE_ANSWER_NONE && h->reply.status.class != 0) {

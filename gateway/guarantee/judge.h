@@ -116,12 +116,15 @@ struct guarantee_host {
     bool is_name_secure; /* the MX look-up was secure (a secure denial of MX is one), or the name
                             was configured (route) */
     bool is_literal;     /* reached by address literal: never verified */
+    bool is_configured;  /* a route names it: no MX look-up was made. Words only */
     bool is_local_route; /* named route and the connected address is loopback or a Unix socket:
                             every requirement counts as met */
     enum guarantee_tlsa tlsa;
+    bool is_tlsa_insecure; /* NONE: records are there and do not count. Words only */
     enum guarantee_sts sts;
     const char *sts_domain; /* whose policy, for the words; NULL or "": "the recipient's domain" */
-    const char *sts_detail; /* why UNKNOWN or OUR_FAULT; NULL or "" when nothing is to be said */
+    const char
+        *sts_detail; /* why NONE, UNKNOWN or OUR_FAULT; NULL or "" when nothing is to be said */
     enum guarantee_contact contact;
     enum guarantee_tls tls;
     const char *keywords;   /* EHLO keywords offered before TLS, "" when none: evidence */

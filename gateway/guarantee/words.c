@@ -67,13 +67,23 @@ static struct outcome own_fault(enum shortfall shortfall, const struct guarantee
     return o;
 }
 
+/* What the resolver said, without the question where that is the one the sentence names. */
+static const char *tlsa_cause(const struct guarantee_host *h)
+{
+    char question[DOMAIN_SIZE + 64];
+    snprintf(question, sizeof question, "TLSA look-up of _%u._tcp.%.*s: ", h->port, DOMAIN_MAX,
+             h->name);
+    size_t len = strlen(question);
+    return strncasecmp(h->cause.text, question, len) == 0 ? h->cause.text + len : h->cause.text;
+}
+
 static struct outcome unknown_tls(const struct guarantee_host *h)
 {
     struct status status = status_make(4, 7, 5);
     if (h->cause.status.class == 0)
         return outcome_local(status, "TLSA lookup error for %.*s:%u", DOMAIN_MAX, h->name, h->port);
     return outcome_local(status, "TLSA lookup error for %.*s:%u: %s", DOMAIN_MAX, h->name, h->port,
-                         h->cause.text);
+                         tlsa_cause(h));
 }
 
 /* Who wants TLS here. */
@@ -182,22 +192,27 @@ static struct outcome without_dane(struct status status, const struct guarantee_
     panic("without_dane: tlsa %d", (int)h->tlsa);
 }
 
-/* And why MTA-STS does not either. */
-static const char *without_sts(const struct guarantee_host *h)
+/* And why MTA-STS does not either; one that is there and broken is what its owner has to mend. */
+static void add_without_sts(struct outcome *o, const struct guarantee_host *h)
 {
+    char why[STS_DETAIL_SIZE];
+    size_t len = strlen(o->text), size = sizeof o->text - len;
     if (h->is_literal)
-        return "";
+        return;
     switch (h->sts) {
     case GUARANTEE_STS_NONE:
-        return "; no MTA-STS policy applies";
+        snprintf(o->text + len, size, "; no MTA-STS policy applies%s", sts_detail(h, why));
+        return;
     case GUARANTEE_STS_TESTING:
-        return "; the MTA-STS policy is in testing mode";
+        snprintf(o->text + len, size, "; the MTA-STS policy is in testing mode");
+        return;
     case GUARANTEE_STS_EXCLUDES:
-        return "; the MTA-STS policy does not list it";
+        snprintf(o->text + len, size, "; the MTA-STS policy does not list it");
+        return;
     case GUARANTEE_STS_COVERS:
     case GUARANTEE_STS_UNKNOWN:
     case GUARANTEE_STS_OUR_FAULT:
-        return "";
+        return;
     }
     panic("without_sts: %d", (int)h->sts);
 }
@@ -205,8 +220,7 @@ static const char *without_sts(const struct guarantee_host *h)
 static struct outcome unverified(struct status status, const struct guarantee_host *h)
 {
     struct outcome o = without_dane(status, h);
-    size_t len = strlen(o.text);
-    snprintf(o.text + len, sizeof o.text - len, "%s", without_sts(h));
+    add_without_sts(&o, h);
     return o;
 }
 

@@ -67,7 +67,7 @@ static void each_host_is_one_line_of_what_it_showed(void **state)
         "TLS not offered: " EHLO "; no STARTTLS" BACK                                     /**/
             FRONT "TLS failed: " EHLO "; handshake failed (alert handshake failure)" BACK /**/
                 FRONT "TLS refused: " EHLO "; STARTTLS refused (502 5.5.1 no)" BACK       /**/
-                    FRONT "unreachable: unreachable (Connection refused)" BACK            /**/
+                    FRONT "unreachable (Connection refused)" BACK                         /**/
                         FRONT "TLS not authenticated: " EHLO
         "; TLSv1.3 with TLS_AES_256_GCM_SHA384; certificate "
         "does not match a TLSA record; certificate: No matching DANE TLSA records; MX "
@@ -89,6 +89,8 @@ static void the_policy_and_what_is_remembered_are_in_the_evidence(void **state)
         const char *want; /* how the line ends */
     } cases[] = {
         {GUARANTEE_STS_NONE, "", 0, GUARANTEE_TLS_NOT_OFFERED, "TLSA none\n"},
+        {GUARANTEE_STS_NONE, "certificate has expired", 0, GUARANTEE_TLS_NOT_OFFERED,
+         "TLSA none, no MTA-STS policy: certificate has expired\n"},
         {GUARANTEE_STS_TESTING, "", 0, GUARANTEE_TLS_NOT_OFFERED,
          "TLSA none, MTA-STS policy in testing mode\n"},
         {GUARANTEE_STS_COVERS, "", 0, GUARANTEE_TLS_NOT_OFFERED,
@@ -123,6 +125,60 @@ static void the_policy_and_what_is_remembered_are_in_the_evidence(void **state)
         size_t len = strlen(cases[i].want);
         if (out.len < len || strcmp(got + out.len - len, cases[i].want) != 0)
             fail_msg("row %zu: got %s want %s", i, got, cases[i].want);
+        buffer_free(&out);
+    }
+}
+
+/* What was not asked has no answer, and what was left out was not looked at. */
+static void what_was_not_done_is_not_told_as_a_finding(void **state)
+{
+    (void)state;
+    static const struct {
+        struct guarantee_host what;
+        enum level level;
+        const char *want;
+    } cases[] = {
+        {{.contact = GUARANTEE_IN_CONTACT, .tls = GUARANTEE_TLS_NOT_OFFERED, .is_literal = true},
+         LEVEL_ENCRYPT,
+         "; no STARTTLS; address literal, no MX look-up, TLSA none\n"},
+        {{.contact = GUARANTEE_IN_CONTACT,
+          .tls = GUARANTEE_TLS_NOT_OFFERED,
+          .is_name_secure = true,
+          .is_configured = true},
+         LEVEL_ENCRYPT,
+         "; no STARTTLS; configured next hop, no MX look-up, TLSA none\n"},
+        {{.contact = GUARANTEE_IN_CONTACT,
+          .tls = GUARANTEE_TLS_NOT_OFFERED,
+          .is_tlsa_insecure = true},
+         LEVEL_ENCRYPT,
+         "; MX look-up insecure, TLSA insecure\n"},
+        {{.contact = GUARANTEE_UNTRIED, .sts = GUARANTEE_STS_EXCLUDES},
+         LEVEL_ENCRYPT,
+         "Z: left out, not connected; MX look-up insecure, TLSA none, MTA-STS policy does not list "
+         "the host\n"},
+        {{.contact = GUARANTEE_IN_CONTACT,
+          .tls = GUARANTEE_TLS_ESTABLISHED,
+          .sts = GUARANTEE_STS_UNKNOWN},
+         LEVEL_VERIFIED,
+         "Z: MTA-STS policy unknown: " EHLO "; ; MX look-up insecure, TLSA none, MTA-STS policy "
+         "could not be learnt\n"},
+    };
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        struct guarantee_host h = host(cases[i].what.contact, cases[i].what.tls);
+        struct guarantee_requirement r = encrypt;
+        struct guarantee_attempt attempt = {
+            .domain = "plain.example", .detail = "", .hosts = &h, .count = 1};
+        struct buffer out;
+        r.level = cases[i].level;
+        h.is_literal = cases[i].what.is_literal;
+        h.is_configured = cases[i].what.is_configured;
+        h.is_name_secure = cases[i].what.is_name_secure;
+        h.is_tlsa_insecure = cases[i].what.is_tlsa_insecure;
+        h.sts = cases[i].what.sts;
+        buffer_init(&out, 8192);
+        guarantee_evidence(&r, &attempt, &out);
+        if (strstr(buffer_text(&out), cases[i].want) == NULL)
+            fail_msg("row %zu: got %s want %s", i, buffer_text(&out), cases[i].want);
         buffer_free(&out);
     }
 }
@@ -332,6 +388,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_host_is_one_line_of_what_it_showed),
         cmocka_unit_test(the_policy_and_what_is_remembered_are_in_the_evidence),
+        cmocka_unit_test(what_was_not_done_is_not_told_as_a_finding),
         cmocka_unit_test(digests_are_said_where_somebody_has_to_compare_them),
         cmocka_unit_test(a_certificate_for_another_name_is_said_where_the_policy_asks),
         cmocka_unit_test(evidence_stops_at_a_lines_end_at_the_ceiling),

@@ -1446,6 +1446,41 @@ static void over_the_whole_space_an_unlearnt_policy_stops_nobody_whom_it_might_h
     assert_true(waiting > 1000);
 }
 
+static void what_kept_dane_or_the_policy_from_counting_is_said_once(void **state)
+{
+    (void)state;
+    static const struct {
+        enum guarantee_tlsa tlsa;
+        const char *cause, *sts_detail, *want;
+    } cases[] = {
+        {GUARANTEE_TLSA_NONE, NULL, "mta-sts.x.example: certificate has expired",
+         "; no MTA-STS policy applies: mta-sts.x.example: certificate has expired"},
+        {GUARANTEE_TLSA_NONE, NULL, NULL, "; no MTA-STS policy applies"},
+        {GUARANTEE_TLSA_ERROR, "TLSA look-up of _25._tcp.mx.plain.example: SERVFAIL", NULL,
+         "TLSA lookup error for mx.plain.example:25: SERVFAIL"},
+        {GUARANTEE_TLSA_ERROR, "TLSA look-up of _25._tcp.other.example: SERVFAIL", NULL,
+         "TLSA lookup error for mx.plain.example:25: TLSA look-up of _25._tcp.other.example: "
+         "SERVFAIL"},
+    };
+    struct guarantee_requirement r = {
+        .level = LEVEL_VERIFIED, .policy = GUARANTEE_POLICY_MAY, .route = GUARANTEE_POLICY_MAY};
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        struct guarantee_host h = {.name = "mx.plain.example",
+                                   .address = "192.0.2.9",
+                                   .port = 25,
+                                   .contact = GUARANTEE_IN_CONTACT,
+                                   .tls = GUARANTEE_TLS_ESTABLISHED,
+                                   .tlsa = cases[i].tlsa,
+                                   .sts_detail = cases[i].sts_detail};
+        if (cases[i].cause)
+            h.cause = outcome_local(status_make(4, 7, 5), "%s", cases[i].cause);
+        struct guarantee_verdict got = guarantee_judge(&r, &h);
+        size_t len = strlen(got.outcome.text), want = strlen(cases[i].want);
+        if (len < want || strcmp(got.outcome.text + len - want, cases[i].want) != 0)
+            fail_msg("row %zu: got %s want %s", i, got.outcome.text, cases[i].want);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -1482,6 +1517,7 @@ int main(void)
         cmocka_unit_test(over_the_whole_space_acceptable_means_what_was_promised),
         cmocka_unit_test(going_clear_is_the_judges_answer_too),
         cmocka_unit_test(over_the_whole_space_an_unlearnt_policy_stops_nobody_whom_it_might_help),
+        cmocka_unit_test(what_kept_dane_or_the_policy_from_counting_is_said_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
