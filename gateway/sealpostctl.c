@@ -49,8 +49,7 @@ int main(int argc, char **argv)
             wants_json = true;
             break;
         case 'h':
-            control_usage(optind < argc ? argv[optind] : NULL);
-            return 0;
+            return control_usage(optind < argc ? argv[optind] : NULL);
         case 'V':
             puts("sealpost " SEALPOST_VERSION);
             return 0;
@@ -62,5 +61,8 @@ int main(int argc, char **argv)
         fputs("sealpostctl: a command is missing; sealpostctl --help lists them\n", stderr);
         return 2;
     }
+    int status;
+    if (control_help(argc - optind, argv + optind, &status))
+        return status;
     return run(file, wants_json, argc - optind, argv + optind);
 }

@@ -46,6 +46,7 @@ _sealpostctl_candidates()
         ;;
     1)
         case $command in
+        help) echo "user guarantee forward exception queue held release check posture report sts status" ;;
         user) echo "add set list show remove alias unalias" ;;
         forward) echo "add remove list" ;;
         exception) echo "add remove list" ;;

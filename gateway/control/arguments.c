@@ -109,8 +109,9 @@ static bool read_password(struct reading *r)
 
 static bool read_mode(struct reading *r, const struct usage_option *option)
 {
-    if (json_object_get(r->request, option->key))
-        return wrong(r, "%s excludes what stands before it", option->name);
+    const char *other = json_string_value(json_object_get(r->request, option->key));
+    if (other && strcmp(other, option->name + 2) != 0)
+        return wrong(r, "--%s and %s exclude each other", other, option->name);
     return put_text(r, json_string(option->name + 2), option->key);
 }
 
@@ -184,34 +185,6 @@ static bool read_all(struct reading *r, int argc, char **argv)
     return true;
 }
 
-static bool asks_for_help(int argc, char **argv)
-{
-    for (int i = 0; i < argc && strcmp(argv[i], "--") != 0; i++) {
-        if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0)
-            return true;
-    }
-    return argc > 0 && strcmp(argv[0], "help") == 0;
-}
-
-/* Of "user", or "user frobnicate", those that do exist. */
-static void complain_unknown(int argc, char **argv)
-{
-    size_t len = strlen(argv[0]);
-    fprintf(stderr, "sealpostctl: there is no command \"%s%s%s\"\n", argv[0], argc > 1 ? " " : "",
-            argc > 1 ? argv[1] : "");
-    bool is_group = false;
-    for (size_t i = 0; i < usage_count; i++) {
-        const char *command = usages[i].command;
-        if (strncmp(command, argv[0], len) != 0 || command[len] != ' ')
-            continue;
-        fprintf(stderr, "%s sealpostctl %s%s%s\n", is_group ? "      " : "usage:", command,
-                usages[i].synopsis[0] ? " " : "", usages[i].synopsis);
-        is_group = true;
-    }
-    if (!is_group)
-        fputs("sealpostctl --help lists the commands\n", stderr);
-}
-
 bool arguments_read(int argc, char **argv, struct arguments *out, int *status)
 {
     *out = (struct arguments){0};
@@ -220,10 +193,6 @@ bool arguments_read(int argc, char **argv, struct arguments *out, int *status)
     if (!buffer_reserve(&out->request, REQUEST_ROOM))
         panic("out of memory for a request");
     json_wipes();
-    if (asks_for_help(argc, argv)) {
-        out->wants_help = true;
-        return true;
-    }
     int used = 0;
     out->usage = usage_find(argc, argv, &used);
     *status = EXIT_USAGE;
@@ -232,7 +201,7 @@ bool arguments_read(int argc, char **argv, struct arguments *out, int *status)
         return false;
     }
     if (!out->usage) {
-        complain_unknown(argc, argv);
+        usage_complain_unknown(argc, argv);
         return false;
     }
     struct reading r = {.out = out, .request = json_object(), .status = EXIT_USAGE};

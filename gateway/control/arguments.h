@@ -10,7 +10,6 @@ struct arguments {
     struct buffer request; /* owned: one line with its newline; may hold a password */
     bool wants_json;       /* --json among the arguments */
     bool is_long;          /* it may take minutes until the answer begins */
-    bool wants_help;       /* --help: nothing else was read */
 };
 
 /* True, or *status is what to exit with. The caller frees in both cases. */

@@ -187,15 +187,11 @@ int control_command(const struct control_client *c, int argc, char **argv)
     struct arguments a;
     struct buffer answer;
     int status = EXIT_USAGE;
+    if (control_help(argc, argv, &status))
+        return status;
     buffer_init(&answer, ANSWER_MAX);
-    bool is_read = arguments_read(argc, argv, &a, &status);
-    if (is_read && a.wants_help) {
-        bool is_word = argc > 0 && strcmp(argv[0], "help") == 0;
-        control_usage(is_word ? (argc > 1 ? argv[1] : NULL) : argv[0]);
-        status = EXIT_DONE;
-    } else if (is_read && carry_out(c, &a, &answer, &status)) {
+    if (arguments_read(argc, argv, &a, &status) && carry_out(c, &a, &answer, &status))
         status = print(&a, c->wants_json || a.wants_json, &answer);
-    }
     buffer_free(&answer);
     arguments_free(&a);
     return status;

@@ -79,7 +79,10 @@ struct control_client {
 /* Carries out argv[0..argc-1] ("user", "add", ...). Returns the exit status of INTERFACE.md: 0, 1,
  * 2, 75. */
 int control_command(const struct control_client *c, int argc, char **argv);
-/* The help text of a command, or of all (NULL). */
-void control_usage(const char *command);
+/* The help text of a command, or of all (NULL). Returns the exit status: 2, there is no such. */
+int control_usage(const char *command);
+/* Is help asked for, as in "help user" or "user --help"? Then it is printed (no configuration is
+ * needed for that), and *status is set. */
+NODISCARD bool control_help(int argc, char **argv, int *status);
 
 #endif

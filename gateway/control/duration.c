@@ -8,7 +8,8 @@
 static const struct {
     char letter;
     uint64_t seconds;
-} units[] = {{'d', 86400}, {'h', 3600}, {'m', 60}, {'s', 1}};
+} units[] = {{'w', 7 * 86400}, {'d', 86400}, {'h', 3600}, {'m', 60}, {'s', 1}};
+#define LARGEST_SHOWN 1 /* days: weeks are read, as in the configuration, and not shown */
 
 bool duration_parse(struct slice in, int64_t *ms)
 {
@@ -27,7 +28,7 @@ bool duration_parse(struct slice in, int64_t *ms)
 const char *duration_text(int64_t seconds, char out[DURATION_SIZE])
 {
     uint64_t rest = seconds < 0 ? 0 : (uint64_t)seconds;
-    size_t first = 0;
+    size_t first = LARGEST_SHOWN;
     while (first + 1 < COUNT_OF(units) && rest < units[first].seconds)
         first++;
     /* NOLINTNEXTLINE(clang-analyzer-core.DivideZero): no unit has no seconds */

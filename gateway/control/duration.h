@@ -1,4 +1,4 @@
-/* duration.h - spans of time as people write them: "30s", "15m", "4h", "5d". Pure. */
+/* duration.h - spans of time as people write them: "30s", "15m", "4h", "5d", "2w". Pure. */
 #ifndef GATEWAY_CONTROL_DURATION_H
 #define GATEWAY_CONTROL_DURATION_H
 

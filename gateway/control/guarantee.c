@@ -55,7 +55,8 @@ static bool read_level(struct command *c, struct flag *f)
     }
     if (text && level_parse(slice_of(text), &f->level))
         return true;
-    answer_error(c, EXIT_USAGE, "the guarantee is on, off, verified or dry-run, not \"%s\"",
+    answer_error(c, EXIT_USAGE,
+                 "the guarantee is on, off, verified, default or dry-run, not \"%s\"",
                  text ? text : "");
     return false;
 }

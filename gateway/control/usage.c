@@ -4,12 +4,13 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "gateway/control/control.h"
+#include "gateway/control/commands.h"
 
 const struct usage usages[] = {
     {
         .command = "user add",
-        .synopsis = "ADDRESS --password-stdin [--language de|en] [--hold-back TIME]",
+        .synopsis = "ADDRESS --password-stdin [--language de|en]\n"
+                    "           [--hold-back TIME]",
         .help = "Makes a user. The password is read from standard input.",
         .words = {"address"},
         .required = 1,
@@ -19,8 +20,8 @@ const struct usage usages[] = {
     },
     {
         .command = "user set",
-        .synopsis = "ADDRESS [--password-stdin] [--language de|en] [--hold-back TIME]\n"
-                    "           [--receipts | --no-receipts]",
+        .synopsis = "ADDRESS [--password-stdin] [--language de|en]\n"
+                    "           [--hold-back TIME] [--receipts | --no-receipts]",
         .help = "Changes a user: the password, the language of notices, how long new\n"
                 "mail waits before it is first sent (0s: not at all), or whether a receipt\n"
                 "says how each message was delivered, without being asked for one.",
@@ -269,7 +270,7 @@ static void print_help(FILE *out, const struct usage *u)
     }
 }
 
-void control_usage(const char *command)
+int control_usage(const char *command)
 {
     bool is_found = false;
     for (size_t i = 0; command && i < COUNT_OF(usages); i++) {
@@ -281,12 +282,31 @@ void control_usage(const char *command)
         print_help(stdout, &usages[i]);
     }
     if (is_found)
-        return;
+        return EXIT_DONE;
+    if (command) {
+        usage_complain(NULL, "there is no command \"%s\"", command);
+        return EXIT_USAGE;
+    }
     puts("usage: sealpostctl [-c FILE] [--json] COMMAND ...\n");
     for (size_t i = 0; i < COUNT_OF(usages); i++)
         print_line(stdout, &usages[i]);
-    puts("\nTimes are a number and a unit: 30s, 15m, 4h, 5d.\n"
+    puts("\nTimes are a number and a unit: 30s, 15m, 4h, 5d, 2w.\n"
          "sealpostctl --help COMMAND says more; so does sealpostctl(8).");
+    return EXIT_DONE;
+}
+
+bool control_help(int argc, char **argv, int *status)
+{
+    bool is_wanted = false;
+    if (argc > 0 && strcmp(argv[0], "help") == 0) {
+        *status = control_usage(argc > 1 ? argv[1] : NULL);
+        return true;
+    }
+    for (int i = 0; i < argc && strcmp(argv[i], "--") != 0; i++)
+        is_wanted = is_wanted || strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0;
+    if (is_wanted)
+        *status = control_usage(argv[0]);
+    return is_wanted;
 }
 
 void usage_complain(const struct usage *u, const char *format, ...)
@@ -301,4 +321,28 @@ void usage_complain(const struct usage *u, const char *format, ...)
                 u->synopsis);
     else
         fputs("\nsealpostctl --help lists the commands\n", stderr);
+}
+
+/* Of "user", or "user frobnicate", those that do exist. */
+void usage_complain_unknown(int argc, char **argv)
+{
+    bool is_group = false;
+    for (size_t i = 0; i < COUNT_OF(usages) && !is_group; i++)
+        is_group = is_of_group(&usages[i], argv[0]);
+    if (is_group && argc == 1)
+        fprintf(stderr, "sealpostctl: \"%s\" is no command by itself\n", argv[0]);
+    else
+        fprintf(stderr, "sealpostctl: there is no command \"%s%s%s\"\n", argv[0],
+                argc > 1 ? " " : "", argc > 1 ? argv[1] : "");
+    if (!is_group)
+        fputs("sealpostctl --help lists the commands\n", stderr);
+    const char *front = "usage:";
+    for (size_t i = 0; i < COUNT_OF(usages); i++) {
+        const struct usage *u = &usages[i];
+        if (!is_of_group(u, argv[0]))
+            continue;
+        fprintf(stderr, "%s sealpostctl %s%s%s\n", front, u->command, u->synopsis[0] ? " " : "",
+                u->synopsis);
+        front = "      ";
+    }
 }

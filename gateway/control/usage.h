@@ -41,4 +41,7 @@ const struct usage *usage_find(int argc, char **argv, int *used);
 /* To stderr: what was wrong, and how the command (or, NULL, the program) is used. */
 void usage_complain(const struct usage *u, const char *format, ...) PRINTF_LIKE(2, 3);
 
+/* Of words that usage_find() does not know: what there is instead. */
+void usage_complain_unknown(int argc, char **argv);
+
 #endif

@@ -92,10 +92,37 @@ static void help_is_printed_and_is_no_error(void **state)
     assert_null(strstr(stage.out, "held drop"));
     assert_int_equal(stage_run(&stage, "", "help"), 0);
     assert_non_null(strstr(stage.out, "held drop ID"));
+    assert_int_equal(stage_run(&stage, "", "help|user"), 0);
+    assert_null(strstr(stage.out, "held drop ID"));
+    static const char *const of_nothing[] = {"help|nosuch", "nosuch|--help", "use|-h"};
+    for (size_t i = 0; i < COUNT_OF(of_nothing); i++) {
+        assert_int_equal(stage_run(&stage, "", of_nothing[i]), 2);
+        assert_string_equal(stage.out, "");
+        assert_non_null(strstr(stage.err, "there is no command"));
+    }
     assert_int_equal(stage_run(&stage, "", "no-such-command"), 2);
     assert_string_equal(stage.out, "");
     assert_non_null(strstr(stage.err, "no-such-command"));
     assert_int_equal(access(stage.state, F_OK), -1);
+}
+
+static void wrong_usage_says_what_would_be_right(void **state)
+{
+    static const struct {
+        const char *arguments, *want;
+    } cases[] = {
+        {"user", "\"user\" is no command by itself\nusage: sealpostctl user add "},
+        {"report", "\"report\" is no command by itself\nusage: sealpostctl report dry-run "},
+        {"user|frobnicate", "there is no command \"user frobnicate\"\nusage: sealpostctl user add"},
+        {"release|B1|--recheck|--force", "--recheck and --force exclude each other"},
+        {"guarantee|a@x.example|maybe", "on, off, verified, default or dry-run, not \"maybe\""},
+    };
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(cases); i++) {
+        assert_int_equal(stage_run(&stage, "", cases[i].arguments), 2);
+        if (!strstr(stage.err, cases[i].want))
+            fail_msg("%s: %s", cases[i].arguments, stage.err);
+    }
 }
 
 static void without_a_daemon_a_check_is_temporary_and_touches_nothing(void **state)
@@ -274,6 +301,7 @@ int main(void)
         TEST(without_a_daemon_the_store_itself_is_changed),
         TEST(a_refusal_is_one_line_and_one),
         TEST(help_is_printed_and_is_no_error),
+        TEST(wrong_usage_says_what_would_be_right),
         TEST(without_a_daemon_a_check_is_temporary_and_touches_nothing),
         TEST(a_store_that_another_holds_is_temporary),
         TEST(a_socket_that_a_dead_daemon_left_is_nobody),

@@ -41,6 +41,7 @@ offers()
 
 offers "user guarantee forward exception queue held release check posture report sts status help" ""
 offers "user" u
+offers "release report" help re
 offers "set show" user s
 offers "a@x.example b@x.example" user show ""
 offers "b@x.example" user show b
