@@ -55,14 +55,29 @@ static void report(struct reading *r, int line, const char *format, ...)
     snprintf(r->error, r->error_size, "%s%s: %s", r->file, place, what);
 }
 
+/* "listen \"submission\": " or "delivery: ", or nothing at the top level. */
+static const char *section_words(const cfg_t *section, char *out, size_t size)
+{
+    if (strcmp(section->name, "root") == 0)
+        out[0] = '\0';
+    else if (section->title)
+        snprintf(out, size, "%s \"%s\": ", section->name, section->title);
+    else
+        snprintf(out, size, "%s: ", section->name);
+    return out;
+}
+
 static void library_error(cfg_t *cfg, const char *format, va_list arguments) PRINTF_LIKE(2, 0);
 static void library_error(cfg_t *cfg, const char *format, va_list arguments)
 {
     char what[400];
+    char words[250] = "";
     vsnprintf(what, sizeof what, format, arguments);
     if (strstr(what, SENTINEL))
         snprintf(what, sizeof what, "the end of the file: a section, list or text is not closed");
-    report(now_reading, cfg ? cfg->line : 0, "%s", what);
+    else if (cfg)
+        section_words(cfg, words, sizeof words);
+    report(now_reading, cfg ? cfg->line : 0, "%s%s", words, what);
 }
 
 static void add_mark(const cfg_t *section, const char *key, int line)
@@ -84,15 +99,11 @@ static int line_of(const struct reading *r, const cfg_t *section, const char *ke
     return line;
 }
 
-/* "listen submission: port" or "delivery: port" or "hostname". */
+/* "listen \"submission\": port" or "delivery: port" or "hostname". */
 static const char *key_words(const cfg_t *section, const char *key, char *out, size_t size)
 {
-    if (strcmp(section->name, "root") == 0)
-        snprintf(out, size, "%s", key);
-    else if (section->title)
-        snprintf(out, size, "%s \"%s\": %s", section->name, section->title, key);
-    else
-        snprintf(out, size, "%s: %s", section->name, key);
+    char front[250];
+    snprintf(out, size, "%s%s", section_words(section, front, sizeof front), key);
     return out;
 }
 

@@ -1,5 +1,6 @@
 #include "gateway/schema.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -226,6 +227,24 @@ static bool expect(bool is_good, char *expected, size_t size, const char *what)
     return is_good;
 }
 
+/* In the largest unit that says it exactly, as it would be written in the file. */
+static const char *limit_text(const struct schema_key *key, int64_t value, char out[24])
+{
+    static const struct {
+        int64_t ms;
+        const char *letter;
+    } units[] = {{DAY, "d"}, {HOUR, "h"}, {60 * SECOND, "m"}, {SECOND, "s"}};
+    size_t unit = 0;
+    if (key->kind != SCHEMA_DURATION) {
+        snprintf(out, 24, "%" PRId64, value);
+        return out;
+    }
+    while (unit + 1 < COUNT_OF(units) && (value == 0 || value % units[unit].ms != 0))
+        unit++;
+    snprintf(out, 24, "%" PRId64 "%s", value / units[unit].ms, units[unit].letter);
+    return out;
+}
+
 static bool check_range(const struct schema_key *key, bool is_read, int64_t value, char *expected,
                         size_t size)
 {
@@ -238,9 +257,10 @@ static bool check_range(const struct schema_key *key, bool is_read, int64_t valu
         return expect(false, expected, size, forms[key->kind]);
     if (value >= key->min && value <= key->max)
         return true;
-    const char *unit = key->kind == SCHEMA_DURATION ? " ms" : "";
-    snprintf(expected, size, "%s from %lld%s to %lld%s", forms[key->kind], (long long)key->min,
-             unit, (long long)key->max, unit);
+    char min[24];
+    char max[24];
+    snprintf(expected, size, "%s from %s to %s", forms[key->kind], limit_text(key, key->min, min),
+             limit_text(key, key->max, max));
     return false;
 }
 

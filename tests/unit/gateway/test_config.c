@@ -220,6 +220,10 @@ static void what_is_wrong_names_line_and_key(void **state)
         const char *text, *place, *want;
     } cases[] = {
         {"hostname = \"a.example\"\ncolour = 1\n", ":2: ", "colour"},
+        {"hostname = \"a.example\"\ntlsrpt {\n organisation = \"X\"\n}\n",
+         ":3: ", "tlsrpt: no such option 'organisation'"},
+        {"hostname = \"a.example\"\nlisten a { adress = \"*\" }\n",
+         ":2: ", "listen \"a\": no such option 'adress'"},
         {"\nhostname = \"a b\"\n", ":2: ", "hostname = \"a b\": expected a domain name"},
         {"state_directory = \"/x\"\n", ": ", "hostname: must be set"},
         {"hostname = \"a.example\"\ndelivery {\n port = 70000\n}\n",
