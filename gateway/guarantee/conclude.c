@@ -364,6 +364,33 @@ static struct guarantee_conclusion suspended(struct guarantee_conclusion c,
     return c;
 }
 
+/* One line of what is required, as if it were all. */
+static bool stops_alone(struct guarantee_requirement line, const struct guarantee_requirement *r,
+                        const struct guarantee_attempt *attempt)
+{
+    line.ignores_promises = r->ignores_promises;
+    return conclude(&line, attempt).decision == GUARANTEE_STOP;
+}
+
+/* Which lines are the cause, and which were kept? */
+static void find_causes(const struct guarantee_requirement *r,
+                        const struct guarantee_attempt *attempt, struct guarantee_conclusion *c)
+{
+    const struct guarantee_requirement none = {.policy = GUARANTEE_POLICY_MAY,
+                                               .route = GUARANTEE_POLICY_MAY};
+    struct guarantee_requirement flag = none, requiretls = none, policy = none, route = none;
+    flag.level = r->level;
+    requiretls.requiretls = true;
+    policy.policy = r->policy;
+    policy.policy_fingerprints = r->policy_fingerprints;
+    route.route = r->route;
+    route.route_fingerprints = r->route_fingerprints;
+    c->is_flag_met = r->level != LEVEL_OFF && !stops_alone(flag, r, attempt);
+    c->is_requiretls_met = r->requiretls && !stops_alone(requiretls, r, attempt);
+    c->is_policy_met = guarantee_demands_tls(&policy) && !stops_alone(policy, r, attempt);
+    c->is_route_met = guarantee_demands_tls(&route) && !stops_alone(route, r, attempt);
+}
+
 struct guarantee_conclusion guarantee_conclude(const struct guarantee_requirement *r,
                                                const struct guarantee_attempt *attempt)
 {
@@ -380,13 +407,7 @@ struct guarantee_conclusion guarantee_conclude(const struct guarantee_requiremen
     forced.ignores_promises = !r->requiretls;
     conclusion.is_release_refused = conclude(&forced, attempt).decision == GUARANTEE_STOP;
     conclusion.is_force_needed = !conclusion.is_release_refused && !has_way(&released, attempt);
-    /* And under the flag alone: is it the cause, or the other lines without it? */
-    struct guarantee_requirement flag = {.level = r->level,
-                                         .policy = GUARANTEE_POLICY_MAY,
-                                         .route = GUARANTEE_POLICY_MAY,
-                                         .ignores_promises = r->ignores_promises};
-    conclusion.is_flag_met =
-        r->level != LEVEL_OFF && conclude(&flag, attempt).decision != GUARANTEE_STOP;
+    find_causes(r, attempt, &conclusion);
     return conclusion;
 }
 

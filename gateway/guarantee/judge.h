@@ -122,6 +122,7 @@ struct guarantee_host {
     enum guarantee_tlsa tlsa;
     bool is_tlsa_insecure; /* NONE: records are there and do not count. Words only */
     enum guarantee_sts sts;
+    bool is_sts_listed;     /* TESTING: the policy lists the host. Words only */
     const char *sts_domain; /* whose policy, for the words; NULL or "": "the recipient's domain" */
     const char
         *sts_detail; /* why NONE, UNKNOWN or OUR_FAULT; NULL or "" when nothing is to be said */
@@ -255,6 +256,8 @@ struct guarantee_conclusion {
                              needs --force */
     bool is_flag_met; /* STOP: what the sender's flag demands was there; policy or REQUIRETLS alone
                          is the cause */
+    /* STOP: the same of the other lines; each that is not met is a cause. */
+    bool is_requiretls_met, is_policy_met, is_route_met;
     bool is_release_refused; /* STOP: policy or REQUIRETLS is the cause (also without the flag, and
                                 with --force, it would stop) */
     bool is_by_sts;    /* STOP or DEFER: as in the verdict of the host whose outcome this is */
@@ -282,8 +285,8 @@ void guarantee_evidence(const struct guarantee_requirement *r,
 /* What was required, in words: "encrypted transport (TLS 1.2 or newer), by the sender's guarantee".
  */
 void guarantee_required_words(const struct guarantee_requirement *r, char *out, size_t size);
-/* What stopped it: the same, without the sender's flag where that was met. A guarantee that was
- * kept is not to be blamed, nor switched off. */
+/* What stopped it: the same, without what was met. A guarantee that was kept is not to be blamed,
+ * nor switched off; and where policy or REQUIRETLS is the cause it is said which. */
 void guarantee_stop_words(const struct guarantee_requirement *r,
                           const struct guarantee_conclusion *conclusion, char *out, size_t size);
 

@@ -227,9 +227,19 @@ void guarantee_required_words(const struct guarantee_requirement *r, char *out, 
 void guarantee_stop_words(const struct guarantee_requirement *r,
                           const struct guarantee_conclusion *conclusion, char *out, size_t size)
 {
-    struct guarantee_requirement unmet = *r;
+    struct guarantee_requirement unmet = *r, others;
     if (conclusion->is_flag_met)
         unmet.level = LEVEL_OFF;
+    others = unmet;
+    if (conclusion->is_requiretls_met)
+        others.requiretls = false;
+    if (conclusion->is_policy_met)
+        others.policy = GUARANTEE_POLICY_MAY;
+    if (conclusion->is_route_met)
+        others.route = GUARANTEE_POLICY_MAY;
+    /* Each may be met at a host of its own, and together at none. */
+    if (guarantee_demands_tls(&others))
+        unmet = others;
     guarantee_required_words(&unmet, out, size);
     if (conclusion->is_by_sts)
         add_words(out, size, "a listed host with a certificate valid for its name",

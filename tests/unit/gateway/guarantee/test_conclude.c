@@ -834,6 +834,7 @@ static void a_stop_says_what_a_release_would_need(void **state)
 #define NAMED                                                                                      \
     "a server whose key or certificate has a fingerprint that is named, by our policy for the "    \
     "recipient's domain"
+#define ALL_THE_WAY "REQUIRETLS (RFC 8689) all the way, asked for with the message"
 #define STS                                                                                        \
     "a listed host with a certificate valid for its name, by the MTA-STS policy of the "           \
     "recipient's "                                                                                 \
@@ -853,8 +854,10 @@ static void a_flag_that_was_met_is_not_among_the_words_of_the_stop(void **state)
         {LEVEL_ENCRYPT, GUARANTEE_POLICY_VERIFY, false, NO_TLS, false, FLAG "; " VERIFY},
         {LEVEL_ENCRYPT, GUARANTEE_POLICY_VERIFY, false, CUT, false, FLAG "; " VERIFY},
         {LEVEL_ENCRYPT, GUARANTEE_POLICY_VERIFY, false, MISMATCH, false, FLAG "; " VERIFY},
-        {LEVEL_ENCRYPT, GUARANTEE_POLICY_MAY, true, PLAIN_TLS, true,
-         "REQUIRETLS (RFC 8689) all the way, asked for with the message"},
+        {LEVEL_ENCRYPT, GUARANTEE_POLICY_MAY, true, PLAIN_TLS, true, ALL_THE_WAY},
+        {LEVEL_OFF, GUARANTEE_POLICY_ENCRYPT, true, PLAIN_TLS, false, ALL_THE_WAY},
+        {LEVEL_OFF, GUARANTEE_POLICY_VERIFY, true, NO_TLS, false, ALL_THE_WAY "; " VERIFY},
+        {LEVEL_OFF, GUARANTEE_POLICY_FINGERPRINT, true, PLAIN_TLS, false, ALL_THE_WAY "; " NAMED},
         {LEVEL_ENCRYPT, GUARANTEE_POLICY_MAY, false, NO_TLS, false, FLAG},
         {LEVEL_VERIFIED, GUARANTEE_POLICY_VERIFY, false, PLAIN_TLS, false,
          "encrypted transport to a verified server (TLS 1.2 or newer, DANE or MTA-STS), by the "
