@@ -884,9 +884,12 @@ static void release_sends_all_that_is_held_or_those_named(void **state)
     assert_string_equal(
         json_string_value(json_array_get(json_object_get(result(), "recipients"), 0)),
         "B@one.example");
+    assert_true(json_is_false(json_object_get(result(), "running"))); /* nobody sends it now */
     assert_int_equal(state_of(number, 0), QUEUE_HELD);
     assert_int_equal(state_of(number, 1), QUEUE_QUEUED);
+    host.facts.started_at = date_now();
     assert_int_equal(askf("{\"command\":\"release\",\"id\":\"%\",\"mode\":\"recheck\"}", id), 0);
+    assert_true(json_is_true(json_object_get(result(), "running")));
     assert_int_equal(state_of(number, 0), QUEUE_QUEUED);
     assert_string_equal(text_of(result(), "mode"), "recheck");
     assert_int_equal(askf("{\"command\":\"release\",\"id\":\"%\"}", id), 1);
