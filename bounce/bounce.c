@@ -50,12 +50,10 @@ static void original_id(struct slice header, char *out, size_t size)
         out[0] = '\0';
 }
 
-/* Who asked that TLS be no condition for the message asked it for reports about it too (RFC 8689
- * section 5). */
-static bool is_tls_required_no(struct slice header)
+bool report_says_tls_required_no(const struct bounce_report *report)
 {
     struct header_facts facts;
-    header_scan(header, &facts);
+    header_scan(report->header, &facts);
     return facts.tls_required_no;
 }
 
@@ -72,7 +70,7 @@ static void write_header(const struct bounce_report *report, const char *boundar
     page_field(out, "To", report->to);
     page_field(out, "References", id);
     page_field(out, "In-Reply-To", id);
-    if (is_tls_required_no(report->header))
+    if (report_says_tls_required_no(report))
         page_field(out, "TLS-Required", "No");
     page_printf(out,
                 "Auto-Submitted: auto-replied\r\n"
@@ -87,12 +85,15 @@ static void write_header(const struct bounce_report *report, const char *boundar
 
 static void write_explanation(const struct bounce_report *report, struct page *out)
 {
-    struct buffer text;
+    struct buffer raw, text;
+    buffer_init(&raw, out->out->ceiling);
     buffer_init(&text, out->out->ceiling);
-    struct page page = {.out = &text};
-    explanation_write(report, &page);
-    out->is_full = out->is_full || page.is_full;
+    struct page raw_page = {.out = &raw}, page = {.out = &text};
+    explanation_write(report, &raw_page);
+    wrap_text(buffer_slice(&raw), &page);
+    out->is_full = out->is_full || raw_page.is_full || page.is_full;
     encode_text(buffer_slice(&text), out);
+    buffer_free(&raw);
     buffer_free(&text);
 }
 

@@ -51,9 +51,9 @@ struct bounce_recipient {
     int64_t held_until;      /* seconds; 0 when not held */
     int64_t last_attempt_at; /* seconds; 0 when none */
     int64_t retry_until;     /* seconds; DELAY only */
-    int64_t tls_seen_at; /* FAILURE, DELAY: until then (seconds) the outcome's host was seen with
-                            TLS, and it has none now; 0: nothing such is known */
-    bool is_suspended;   /* DELAY: it would be a stop if stops were not suspended (the breaker) */
+    int64_t tls_seen_at;     /* FAILURE, DELAY: when (seconds) the outcome's host was last seen with
+                                TLS that it has not now; 0: nothing such is known */
+    bool is_suspended; /* DELAY: it would be a stop if stops were not suspended (the breaker) */
     /* SUCCESS: how it left, to the outcome's host at last_attempt_at: "TLSv1.3", cipher, "dane",
      * "sts", "pkix" or "no"; "" in clear. */
     const char *protocol, *cipher, *verified;

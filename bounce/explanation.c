@@ -8,6 +8,25 @@
 #include "bounce/phrases.h"
 #include "mail/date.h"
 
+/* Keeps together what stands in one piece: commands to copy, dates, what a program looks for. */
+static void bind(char *text)
+{
+    for (char *c = text; *c != '\0'; c++)
+        if (*c == ' ')
+            *c = WRAP_HARD_SPACE;
+}
+
+/* A time in the reader's language; the fields for programs keep RFC 5322. */
+static const char *show_date(const struct bounce_report *report, int64_t at, char out[DATE_SIZE])
+{
+    char iso[DATE_SIZE];
+    if (report->language == BOUNCE_ENGLISH)
+        return date_rfc5322(at, out);
+    date_rfc3339(at, iso);
+    snprintf(out, DATE_SIZE, "%.2s.%.2s.%.4s %.8s UTC", iso + 8, iso + 5, iso, iso + 11);
+    return out;
+}
+
 /* Writes a phrase with its values; NULL for those that it has not. */
 static void say(const struct bounce_report *report, struct page *text, enum phrase phrase,
                 const char *first, const char *second)
@@ -23,11 +42,57 @@ static void say(const struct bounce_report *report, struct page *text, enum phra
             panic("say: phrase %d lacks a value", (int)phrase);
         char clean[1024];
         page_clean(values[next++], clean, sizeof clean);
+        bind(clean);
         page_text(text, clean);
     }
 }
 
-/* "<bob@plain.example>: reason", in one line however long. */
+#define PIECE_MAX 74 /* fits in a line that is indented */
+/* Where what is joined by one of `joints` may be parted. */
+static void part(char *text, const char *joints)
+{
+    for (char *c = text; *c != '\0' && c[1] != '\0'; c++)
+        if (strchr(joints, *c) && c[1] == WRAP_HARD_SPACE)
+            c[1] = ' ';
+}
+
+/* The sentence that programs know is not broken at all; others at their joints, so that causes like
+ * "unsupported protocol" stay whole; what is too long even so, anywhere. */
+static void part_sentence(char *sentence)
+{
+    static const char known[] = "TLS\037is\037required,\037but\037was\037not\037offered";
+    char *piece, *rest = sentence;
+    char *first = strstr(sentence, known);
+    if (first && first > sentence)
+        first[-1] = ' ';
+    if (first || strlen(sentence) <= PIECE_MAX)
+        return;
+    part(sentence, ":.,");
+    while ((piece = strsep(&rest, " ")) != NULL) {
+        bool is_long = strlen(piece) > PIECE_MAX;
+        for (char *c = piece; is_long && *c != '\0'; c++)
+            if (*c == WRAP_HARD_SPACE)
+                *c = ' ';
+        if (rest != NULL)
+            rest[-1] = ' ';
+    }
+}
+
+static void write_diagnostic(const char *diagnostic, struct page *text)
+{
+    char clean[PAGE_DIAGNOSTIC_SIZE];
+    char *sentence, *rest = clean;
+    page_clean(diagnostic, clean, sizeof clean);
+    bind(clean);
+    part(clean, ";");
+    while ((sentence = strsep(&rest, " ")) != NULL) {
+        part_sentence(sentence);
+        page_text(text, sentence);
+        page_text(text, rest != NULL ? " " : "");
+    }
+}
+
+/* "<bob@plain.example>: reason" */
 static void write_reason(const struct bounce_report *report, const struct bounce_recipient *r,
                          struct page *text)
 {
@@ -36,13 +101,9 @@ static void write_reason(const struct bounce_report *report, const struct bounce
     page_clean(r->address, address, sizeof address);
     page_printf(text, "<%s>: ", address);
     page_diagnostic(o, reason);
-    if (o->code == 0 || o->mx[0] == '\0') {
-        char clean[PAGE_DIAGNOSTIC_SIZE];
-        page_clean(reason, clean, sizeof clean);
-        page_printf(text, "%s\n", clean);
-        return;
-    }
-    say(report, text, PHRASE_HOST_SAID, page_host(o, host), reason);
+    if (o->code != 0 && o->mx[0] != '\0')
+        say(report, text, PHRASE_HOST_SAID, page_host(o, host), NULL);
+    write_diagnostic(reason, text);
     page_text(text, "\n");
 }
 
@@ -114,6 +175,20 @@ static bool names_guarantee(const struct bounce_recipient *r)
     return strstr(r->required, "guarantee") != NULL;
 }
 
+static void write_required(const struct bounce_report *report, const struct bounce_recipient *r,
+                           struct page *text)
+{
+    char clean[1024];
+    if (r->required[0] != '\0') {
+        say(report, text, PHRASE_REQUIRED, NULL, NULL);
+        page_clean(r->required, clean, sizeof clean);
+        phrase_required(report->language, clean, text);
+        page_text(text, "\n");
+    }
+    if (r->release == BOUNCE_RELEASE_FORCE && !strstr(r->required, "MTA-STS policy"))
+        say(report, text, PHRASE_REQUIRED_BY_DOMAIN, NULL, NULL);
+}
+
 static void write_cause(const struct bounce_report *report, const struct bounce_recipient *r,
                         struct page *text)
 {
@@ -121,12 +196,14 @@ static void write_cause(const struct bounce_report *report, const struct bounce_
     if (!names_guarantee(r))
         say(report, text, PHRASE_REQUIREMENT, NULL, NULL);
     else if (report->guarantee_since != 0)
-        say(report, text, PHRASE_GUARANTEE_SINCE, date_rfc5322(report->guarantee_since, since),
+        say(report, text, PHRASE_GUARANTEE_SINCE, show_date(report, report->guarantee_since, since),
             NULL);
     else
         say(report, text, PHRASE_GUARANTEE, NULL, NULL);
-    if (r->required[0] != '\0')
-        say(report, text, PHRASE_REQUIRED, r->required, NULL);
+    write_required(report, r, text);
+    /* GUARANTEE.md section 1: it lifts an unlocked flag of mail submitted here. */
+    if (names_guarantee(r) && report_says_tls_required_no(report))
+        say(report, text, PHRASE_TLS_REQUIRED_NO, NULL, NULL);
 }
 
 static void write_held(const struct bounce_report *report, const struct bounce_recipient *r,
@@ -136,9 +213,17 @@ static void write_held(const struct bounce_report *report, const struct bounce_r
     if (r->release == BOUNCE_NOT_HELD)
         say(report, text, PHRASE_NOT_HELD, NULL, NULL);
     else if (r->held_until != 0)
-        say(report, text, PHRASE_HELD_UNTIL, report->id, date_rfc5322(r->held_until, until));
+        say(report, text, PHRASE_HELD_UNTIL, report->id, show_date(report, r->held_until, until));
     else
         say(report, text, PHRASE_HELD, report->id, NULL);
+}
+
+/* Level verified stopped it at a host that has TLS: to send in clear is more than is needed. */
+static bool lacks_proof_alone(const struct bounce_recipient *r)
+{
+    static const char not_verified[] = "Server certificate not verified";
+    return strstr(r->required, "to a verified server") != NULL &&
+           strncmp(r->outcome->text, not_verified, sizeof not_verified - 1) == 0;
 }
 
 /* Offers only what works: nothing is released that would stop again, and switching the guarantee
@@ -150,13 +235,14 @@ static void write_advice(const struct bounce_report *report, const struct bounce
     switch (r->release) {
     case BOUNCE_NOT_HELD:
         if (names_guarantee(r) && !r->would_stop_again)
-            say(report, text, PHRASE_SWITCH_FIRST, NULL, NULL);
+            say(report, text, lacks_proof_alone(r) ? PHRASE_LOWER_FIRST : PHRASE_SWITCH_FIRST, NULL,
+                NULL);
         break;
     case BOUNCE_RELEASE:
         say_command(report, r, text, PHRASE_RELEASE, "");
         say_command(report, r, text, PHRASE_RECHECK, "--recheck");
         if (names_guarantee(r))
-            say(report, text, PHRASE_SWITCH, NULL, NULL);
+            say(report, text, lacks_proof_alone(r) ? PHRASE_LOWER : PHRASE_SWITCH, NULL, NULL);
         break;
     case BOUNCE_RELEASE_FORCE:
         say_command(report, r, text, PHRASE_RELEASE_FORCE, "--force");
@@ -177,7 +263,7 @@ static void write_downgrade(const struct bounce_report *report, const struct bou
     char host[PAGE_HOST_SIZE], date[DATE_SIZE];
     if (r->tls_seen_at != 0)
         say(report, text, PHRASE_DOWNGRADE, page_host(r->outcome, host),
-            date_rfc5322(r->tls_seen_at, date));
+            show_date(report, r->tls_seen_at, date));
 }
 
 static void write_stop(const struct bounce_report *report, const struct bounce_recipient *r,
@@ -236,7 +322,7 @@ static void write_leaving(const struct bounce_report *report, const struct bounc
     enum phrase taken = r->is_passed_on ? PHRASE_PASSED_ON : PHRASE_RELAYED;
     say(report, text, r->is_relayed ? taken : PHRASE_DELIVERED, NULL, NULL);
     if (r->outcome->mx[0] != '\0' && r->last_attempt_at != 0)
-        say(report, text, PHRASE_LEFT_AT, date_rfc5322(r->last_attempt_at, date),
+        say(report, text, PHRASE_LEFT_AT, show_date(report, r->last_attempt_at, date),
             page_host(r->outcome, host));
     if (r->is_local)
         say(report, text, PHRASE_LEFT_LOCAL, NULL, NULL);
@@ -259,7 +345,8 @@ static void write_recipient(const struct bounce_report *report, const struct bou
     case DISPOSITION_DEFERRED:
         write_waiting(report, r, text);
         if (r->retry_until != 0)
-            say(report, text, PHRASE_RETRY_UNTIL, date_rfc5322(r->retry_until, until), NULL);
+            say(report, text, r->is_suspended ? PHRASE_RETRY_SUSPENDED : PHRASE_RETRY_UNTIL,
+                show_date(report, r->retry_until, until), NULL);
         return;
     case DISPOSITION_FAILED:
     case DISPOSITION_HELD:

@@ -6,8 +6,17 @@
 #include "bounce/bounce.h"
 #include "bounce/page.h"
 
-/* Part 1, for people: plain text in UTF-8 with LF line ends, to be encoded by encode_text(). */
+/* Who asked that TLS be no condition for the message asked it for reports about it too (RFC 8689
+ * section 5). */
+bool report_says_tls_required_no(const struct bounce_report *report);
+
+/* Part 1, for people: plain text in UTF-8 with LF line ends, to be wrapped by wrap_text() and
+ * encoded by encode_text(). */
 void explanation_write(const struct bounce_report *report, struct page *text);
+/* A space at which no line is broken. No value that page_clean() saw has one. */
+#define WRAP_HARD_SPACE '\x1f'
+/* Lines of at most 78 columns where there are spaces to break them at. */
+void wrap_text(struct slice text, struct page *out);
 /* Its MIME header and body. 7bit where it is ASCII with lines that fit, else quoted-printable: a
  * notice must reach hosts without 8BITMIME, and its reasons must arrive word for word. */
 void encode_text(struct slice text, struct page *out);

@@ -1,5 +1,7 @@
 #include "bounce/phrases.h"
 
+#include <string.h>
+
 /* clang-format off */
 /* NOLINTBEGIN(bugprone-suspicious-missing-comma): a phrase is joined from its lines */
 static const char *const phrases[][PHRASE_COUNT] = {
@@ -12,24 +14,30 @@ static const char *const phrases[][PHRASE_COUNT] = {
             "This is a warning only: you need not send your message again. It could\n"
             "not be delivered yet to one or more recipients and is still being retried.\n",
         [PHRASE_SUCCESS] = "As you asked, this reports that your message left for these recipients.\n",
-        [PHRASE_HOST_SAID] = "host % said: %",
+        [PHRASE_HOST_SAID] = "host % said: ",
         [PHRASE_GUARANTEE_SINCE] =
-            "    Your TLS guarantee, on since %,\n"
-            "    stopped this message. No part of it was sent to this recipient.\n",
+            "    Your TLS guarantee, on since %, "
+            "stopped this message. No part of it was sent to this recipient.\n",
         [PHRASE_GUARANTEE] =
             "    Your TLS guarantee stopped this message. No part of it was sent to\n"
             "    this recipient.\n",
         [PHRASE_REQUIREMENT] =
             "    A TLS requirement for this message or this recipient's domain stopped\n"
             "    it. No part of it was sent to this recipient.\n",
-        [PHRASE_REQUIRED] = "    Required: %\n",
+        [PHRASE_REQUIRED] = "    Required: ",
+        [PHRASE_REQUIRED_BY_DOMAIN] =
+            "    The recipient's domain requires TLS itself, by DANE or MTA-STS.\n",
+        [PHRASE_TLS_REQUIRED_NO] =
+            "    Its field TLS-Required: No did not lift the guarantee: that takes a "
+            "guarantee that is not locked, and a message that its sender submits "
+            "without REQUIRETLS.\n",
         [PHRASE_EVIDENCE] = "    What the recipient's mail hosts showed:\n",
         [PHRASE_EVIDENCE_AS_FOR] =
             "    What the recipient's mail hosts showed is said above for <%>.\n",
         [PHRASE_EVIDENCE_CUT] = "      (and more that is left out here)\n",
         [PHRASE_HELD_UNTIL] =
-            "    The message is held for this recipient under the ID %\n"
-            "    until %, and dropped then without a further notice.\n",
+            "    The message is held for this recipient under the ID % "
+            "until %, and dropped then without a further notice.\n",
         [PHRASE_HELD] = "    The message is held for this recipient under the ID %.\n",
         [PHRASE_NOT_HELD] = "    The message is not kept for this recipient.\n",
         [PHRASE_NOW] = "    What you can do now:\n",
@@ -53,11 +61,23 @@ static const char *const phrases[][PHRASE_COUNT] = {
         [PHRASE_SWITCH_FIRST] =
             "    - Have the guarantee of your account switched off, and send the message\n"
             "      again: it may then go unencrypted.\n",
+        [PHRASE_LOWER] =
+            "    - Or have the guarantee of your account lowered to encryption without "
+            "verification (level on), and send the message again: it may then go "
+            "encrypted to a server that nobody has verified.\n",
+        [PHRASE_LOWER_FIRST] =
+            "    - Have the guarantee of your account lowered to encryption without "
+            "verification (level on), and send the message again: it may then go "
+            "encrypted to a server that nobody has verified.\n",
         [PHRASE_POSTMASTER] =
             "    - Send this notice to the recipient's postmaster, by another way: the\n"
             "      lines above say what to look for.\n",
         [PHRASE_TIME_IS_OVER] = "    It was tried again and again until its time was over.\n",
         [PHRASE_RETRY_UNTIL] = "    It will be tried until %.\n",
+        [PHRASE_RETRY_SUSPENDED] =
+            "    It will be tried until % at the latest. Once TLS is no longer missing at "
+            "many destinations, it is stopped if what it requires is still missing "
+            "here, and you get another notice.\n",
         [PHRASE_DELIVERED] = "    Delivered to the recipient's mail host.\n",
         [PHRASE_RELAYED] =
             "    Taken over by the next host, which does not report its delivery.\n",
@@ -73,9 +93,8 @@ static const char *const phrases[][PHRASE_COUNT] = {
             "    It left unencrypted, in clear text: on the way it could be read.\n",
         [PHRASE_LEFT_LOCAL] = "    It stayed on this machine: nothing crossed a network.\n",
         [PHRASE_DOWNGRADE] =
-            "    This is new: host % offered TLS that worked until\n"
-            "    %. It may be a mistake there, or somebody on\n"
-            "    the way keeps TLS from being used.\n",
+            "    This is new: host % was seen with working TLS as late as %. It may be a "
+            "mistake there, or somebody on the way keeps TLS from being used.\n",
         [PHRASE_NOT_IN_CLEAR] = "    It was not sent there unencrypted.\n",
         [PHRASE_SUSPENDED] =
             "    TLS is missing at many destinations at once, so the fault may lie on our\n"
@@ -96,24 +115,30 @@ static const char *const phrases[][PHRASE_COUNT] = {
             "werden; die Zustellung wird weiter versucht.\n",
         [PHRASE_SUCCESS] =
             "Wie gewünscht: Ihre Nachricht ist an diese Empfänger abgegangen.\n",
-        [PHRASE_HOST_SAID] = "host % said: %",
+        [PHRASE_HOST_SAID] = "host % said: ",
         [PHRASE_GUARANTEE_SINCE] =
-            "    Ihre TLS-Versandgarantie, eingeschaltet seit %,\n"
-            "    hat diese Nachricht angehalten. Nichts davon ging an diesen Empfänger.\n",
+            "    Ihre TLS-Versandgarantie, eingeschaltet seit %, "
+            "hat diese Nachricht angehalten. Nichts davon ging an diesen Empfänger.\n",
         [PHRASE_GUARANTEE] =
             "    Ihre TLS-Versandgarantie hat diese Nachricht angehalten. Nichts davon\n"
             "    ging an diesen Empfänger.\n",
         [PHRASE_REQUIREMENT] =
             "    Für diese Nachricht oder die Domain dieses Empfängers ist TLS verlangt;\n"
             "    darum wurde sie angehalten. Nichts davon ging an diesen Empfänger.\n",
-        [PHRASE_REQUIRED] = "    Verlangt war: %\n",
+        [PHRASE_REQUIRED] = "    Verlangt war: ",
+        [PHRASE_REQUIRED_BY_DOMAIN] =
+            "    Auch die Domain des Empfängers verlangt TLS, durch DANE oder MTA-STS.\n",
+        [PHRASE_TLS_REQUIRED_NO] =
+            "    Ihr Feld TLS-Required: No hob die Garantie nicht auf: Dazu darf die "
+            "Garantie nicht gesperrt sein, und der Absender muss die Nachricht selbst "
+            "und ohne REQUIRETLS einreichen.\n",
         [PHRASE_EVIDENCE] = "    Was die Mailserver des Empfängers gezeigt haben:\n",
         [PHRASE_EVIDENCE_AS_FOR] =
             "    Was die Mailserver des Empfängers gezeigt haben, steht oben bei <%>.\n",
         [PHRASE_EVIDENCE_CUT] = "      (und weiteres, das hier fehlt)\n",
         [PHRASE_HELD_UNTIL] =
-            "    Die Nachricht wird für diesen Empfänger unter der Kennung % bis\n"
-            "    % aufbewahrt und danach ohne weitere Meldung verworfen.\n",
+            "    Die Nachricht wird für diesen Empfänger unter der Kennung % bis "
+            "% aufbewahrt und danach ohne weitere Meldung verworfen.\n",
         [PHRASE_HELD] =
             "    Die Nachricht wird für diesen Empfänger unter der Kennung % aufbewahrt.\n",
         [PHRASE_NOT_HELD] = "    Die Nachricht wird für diesen Empfänger nicht aufbewahrt.\n",
@@ -122,12 +147,12 @@ static const char *const phrases[][PHRASE_COUNT] = {
             "    - Bitten Sie Ihren Administrator, sie ohne die Garantie zu senden:\n"
             "      %\n",
         [PHRASE_RELEASE_FORCE] =
-            "    - Die Domain des Empfängers verlangt selbst geprüftes TLS (DANE, MTA-STS).\n"
-            "      Bitten Sie Ihren Administrator, wenn sie trotzdem gesendet werden soll:\n"
+            "    - Die Domain des Empfängers verlangt selbst geprüftes TLS (DANE, MTA-STS). "
+            "Bitten Sie Ihren Administrator darum, wenn sie trotzdem gesendet werden soll:\n"
             "      %\n",
         [PHRASE_RELEASE_REFUSED] =
-            "    - Sie kann nicht freigegeben werden: Eine Regel dieses Mailsystems verlangt\n"
-            "      hier TLS, oder die Nachricht selbst verlangt es (REQUIRETLS).\n",
+            "    - Sie kann nicht freigegeben werden: Eine Regel dieses Mailsystems verlangt "
+            "hier TLS, oder die Nachricht selbst verlangt es (REQUIRETLS).\n",
         [PHRASE_RECHECK] =
             "    - Wenn die Seite des Empfängers in Ordnung gebracht ist, bitten Sie Ihren\n"
             "      Administrator, sie so, wie sie ist, noch einmal versuchen zu lassen:\n"
@@ -138,12 +163,24 @@ static const char *const phrases[][PHRASE_COUNT] = {
         [PHRASE_SWITCH_FIRST] =
             "    - Lassen Sie die Garantie für Ihr Konto ausschalten, und senden Sie die\n"
             "      Nachricht noch einmal: Dann geht sie womöglich unverschlüsselt.\n",
+        [PHRASE_LOWER] =
+            "    - Oder lassen Sie die Garantie für Ihr Konto auf Verschlüsselung ohne "
+            "Prüfung senken (Stufe on), und senden Sie die Nachricht noch einmal: Dann "
+            "geht sie womöglich verschlüsselt an einen Server, den niemand geprüft hat.\n",
+        [PHRASE_LOWER_FIRST] =
+            "    - Lassen Sie die Garantie für Ihr Konto auf Verschlüsselung ohne Prüfung "
+            "senken (Stufe on), und senden Sie die Nachricht noch einmal: Dann geht sie "
+            "womöglich verschlüsselt an einen Server, den niemand geprüft hat.\n",
         [PHRASE_POSTMASTER] =
             "    - Geben Sie diese Meldung auf anderem Weg an den Postmaster des\n"
             "      Empfängers weiter: Die Zeilen oben sagen, wonach zu suchen ist.\n",
         [PHRASE_TIME_IS_OVER] =
             "    Die Zustellung wurde immer wieder versucht, bis die Zeit um war.\n",
         [PHRASE_RETRY_UNTIL] = "    Die Zustellung wird versucht bis %.\n",
+        [PHRASE_RETRY_SUSPENDED] =
+            "    Die Zustellung wird längstens versucht bis %. Sobald TLS nicht mehr an "
+            "vielen Zielen fehlt, wird die Nachricht angehalten, falls hier noch immer "
+            "fehlt, was verlangt ist; dann erhalten Sie eine weitere Meldung.\n",
         [PHRASE_DELIVERED] = "    Dem Mailserver des Empfängers zugestellt.\n",
         [PHRASE_RELAYED] =
             "    Vom nächsten Server übernommen; er meldet die Zustellung nicht.\n",
@@ -160,14 +197,13 @@ static const char *const phrases[][PHRASE_COUNT] = {
         [PHRASE_LEFT_LOCAL] =
             "    Sie blieb auf dieser Maschine: Nichts davon ging über ein Netz.\n",
         [PHRASE_DOWNGRADE] =
-            "    Das ist neu: Der Server % bot funktionierendes TLS an bis\n"
-            "    %. Das kann ein Fehler dort sein, oder jemand auf\n"
-            "    dem Weg verhindert TLS.\n",
+            "    Das ist neu: Der Server % bot zuletzt am % noch funktionierendes TLS an. "
+            "Das kann ein Fehler dort sein, oder jemand auf dem Weg verhindert TLS.\n",
         [PHRASE_NOT_IN_CLEAR] = "    Sie wurde dorthin nicht unverschlüsselt gesendet.\n",
         [PHRASE_SUSPENDED] =
-            "    TLS fehlt an vielen Zielen zugleich; der Fehler liegt womöglich bei uns und\n"
-            "    nicht beim Empfänger. Darum wird die Nachricht nicht angehalten und auch\n"
-            "    nicht unverschlüsselt gesendet, sondern weiter versucht.\n",
+            "    TLS fehlt an vielen Zielen zugleich; der Fehler liegt womöglich bei uns und "
+            "nicht beim Empfänger. Darum wird die Nachricht nicht angehalten und auch "
+            "nicht unverschlüsselt gesendet, sondern weiter versucht.\n",
         [PHRASE_REDACTED] =
             "Damit diese Meldung unterwegs nichts verrät, enthält sie von Ihrer\n"
             "Nachricht nur das Datum, die Message-ID und den Absender.\n",
@@ -175,6 +211,49 @@ static const char *const phrases[][PHRASE_COUNT] = {
 };
 /* NOLINTEND(bugprone-suspicious-missing-comma) */
 /* clang-format on */
+
+/* Piece by piece, as guarantee_required_words() joins them. */
+static const struct {
+    const char *words[2]; /* by language */
+} requirements[] = {
+    {{"encrypted transport (TLS 1.2 or newer)", "verschlüsselter Versand (TLS 1.2 oder neuer)"}},
+    {{"encrypted transport to a verified server (TLS 1.2 or newer, DANE or MTA-STS)",
+      "verschlüsselter Versand an einen geprüften Server (TLS 1.2 oder neuer, DANE oder MTA-STS)"}},
+    {{"REQUIRETLS (RFC 8689) all the way", "REQUIRETLS (RFC 8689) auf dem ganzen Weg"}},
+    {{"a server authenticated by DANE", "ein durch DANE ausgewiesener Server"}},
+    {{"a server with a valid certificate (WebPKI or DANE)",
+      "ein Server mit gültigem Zertifikat (WebPKI oder DANE)"}},
+    {{"a server whose key or certificate has a fingerprint that is named",
+      "ein Server, dessen Schlüssel oder Zertifikat einen genannten Fingerabdruck hat"}},
+    {{"a listed host with a certificate valid for its name",
+      "ein aufgeführter Server mit einem Zertifikat, das für seinen Namen gilt"}},
+    {{"by the sender's guarantee", "durch die Garantie des Absenders"}},
+    {{"asked for with the message", "mit der Nachricht verlangt"}},
+    {{"by our policy for the recipient's domain",
+      "durch unsere Regel für die Domain des Empfängers"}},
+    {{"by our route for the recipient's domain",
+      "durch unsere Route für die Domain des Empfängers"}},
+    {{"by the MTA-STS policy of the recipient's domain",
+      "durch die MTA-STS-Richtlinie der Domain des Empfängers"}},
+    {{"nothing", "nichts"}},
+};
+
+void phrase_required(enum bounce_language language, const char *required, struct page *out)
+{
+    for (const char *at = required; *at != '\0';) {
+        struct slice known = {at, 1}, said = {at, 1};
+        for (size_t i = 0; i < COUNT_OF(requirements); i++) {
+            struct slice words = slice_of(requirements[i].words[BOUNCE_ENGLISH]);
+            if (strncmp(at, words.data, words.len) == 0) {
+                known = words;
+                said = slice_of(requirements[i].words[language]);
+                break;
+            }
+        }
+        page_put(out, said);
+        at += known.len;
+    }
+}
 
 static const char *const names[] = {[BOUNCE_ENGLISH] = "en", [BOUNCE_GERMAN] = "de"};
 
