@@ -8,7 +8,7 @@
 static const struct {
     char letter;
     uint64_t seconds;
-} units[] = {{'w', 7 * 86400}, {'d', 86400}, {'h', 3600}, {'m', 60}, {'s', 1}};
+} units[] = {{'w', 604800}, {'d', 86400}, {'h', 3600}, {'m', 60}, {'s', 1}};
 #define LARGEST_SHOWN 1 /* days: weeks are read, as in the configuration, and not shown */
 
 bool duration_parse(struct slice in, int64_t *ms)
