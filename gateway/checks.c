@@ -41,6 +41,7 @@ static void probed(void *context, const struct probe_result *result)
         .verdict = probe_verdict_name(result->verdict),
         .level = result->level,
         .outcome = result->verdict == PROBE_DELIVERABLE ? NULL : &result->outcome,
+        .required = result->required,
         .sights = sights,
         .count = result->count,
     };

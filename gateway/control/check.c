@@ -37,6 +37,19 @@ static json_t *outcome_json(const struct outcome *o)
     return json_text(words);
 }
 
+/* What the MTA-STS policy in testing mode would have against the host, were it enforced. */
+static json_t *under_enforce_json(const struct guarantee_host *h)
+{
+    const struct guarantee_requirement none = {.policy = GUARANTEE_POLICY_MAY,
+                                               .route = GUARANTEE_POLICY_MAY};
+    struct guarantee_host enforced = *h;
+    if (h->sts != GUARANTEE_STS_TESTING)
+        return json_null();
+    enforced.sts = h->is_sts_listed ? GUARANTEE_STS_COVERS : GUARANTEE_STS_EXCLUDES;
+    struct guarantee_verdict verdict = guarantee_judge(&none, &enforced);
+    return guarantee_is_final(verdict.kind) ? outcome_json(&verdict.outcome) : json_null();
+}
+
 static json_t *sight_json(const struct control_sight *s)
 {
     const struct guarantee_host *h = s->facts;
@@ -56,6 +69,8 @@ static json_t *sight_json(const struct control_sight *s)
     json_put(host, "tlsa", json_text(tlsa_name(s)));
     json_put(host, "sts", json_text(fact_sts(h->sts)));
     json_put(host, "sts_error", json_text_or_null(h->sts_detail));
+    json_put(host, "sts_under_enforce", under_enforce_json(h));
+    json_put(host, "local_route", json_boolean(h->is_local_route));
     json_put(host, "verified", json_text(fact_verified((unsigned)s->verified)));
     json_put(host, "requiretls", json_boolean(h->offers_requiretls));
     json_put(host, "acceptable", json_boolean(!s->why));
@@ -87,6 +102,7 @@ static void viewed(void *asker, const struct control_view *view)
     json_put(result, "asked_level", json_text(level_name(k->level)));
     json_put(result, "at", json_time(date_now() * 1000));
     json_put(result, "reason", outcome_json(view->outcome));
+    json_put(result, "required", json_text_or_null(view->required));
     json_put(result, "hosts", hosts);
     answer_ok(c, result);
 }

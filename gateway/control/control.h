@@ -24,6 +24,7 @@ struct control_view {
     const char *verdict;           /* "deliverable", "refused", "unknown" */
     const char *level;             /* "none", "encrypt", "dane", "sts", "verify" */
     const struct outcome *outcome; /* why not deliverable; NULL */
+    const char *required;          /* what of all that is required was not met; NULL */
     const struct control_sight *sights;
     size_t count;
 };

@@ -16,6 +16,15 @@ int check_status(const json_t *result)
     return strcmp(verdict, "refused") == 0 ? EXIT_REFUSED : EXIT_TEMPORARY;
 }
 
+static bool has_local_route(const json_t *result)
+{
+    const json_t *hosts = json_object_get(result, "hosts");
+    for (size_t i = 0; i < json_array_size(hosts); i++)
+        if (member_flag(json_array_get(hosts, i), "local_route"))
+            return true;
+    return false;
+}
+
 static void print_head(const struct printing *p, const json_t *result)
 {
     char domain[SHOWN_SIZE];
@@ -28,7 +37,11 @@ static void print_head(const struct printing *p, const json_t *result)
     print_pair(p, "Verdict:", line);
     if (!is_deliverable)
         print_pair(p, "Reason:", member_text(result, "reason"));
-    print_pair(p, "Best level:", member_text(result, "level"));
+    if (*member_text(result, "required"))
+        print_pair(p, "Required:", member_text(result, "required"));
+    snprintf(line, sizeof line, "%s%s", member_text(result, "level"),
+             has_local_route(result) ? " (local route)" : "");
+    print_pair(p, "Best level:", line);
     print_pair(p, "Checked:", show_time(result, "at", time));
 }
 
@@ -83,10 +96,16 @@ static void print_sts(const struct printing *p, const json_t *host)
     char line[PRINT_TEXT_SIZE];
     const char *sts = member_text(host, "sts");
     const char *why = member_text(host, "sts_error");
-    if (!*sts || strcmp(sts, "none") == 0)
+    const char *under_enforce = member_text(host, "sts_under_enforce");
+    /* Where there simply is none nothing is to be said. */
+    if (!*sts || (strcmp(sts, "none") == 0 && !*why))
         return;
     snprintf(line, sizeof line, "MTA-STS: %s%s%s", sts, *why ? ", " : "", why);
     table_wrap(p->out, PRINT_INDENT, 2 * PRINT_INDENT, line);
+    if (!*under_enforce)
+        return;
+    snprintf(line, sizeof line, "under mode enforce: %s", under_enforce);
+    table_wrap(p->out, 2 * PRINT_INDENT, 2 * PRINT_INDENT, line);
 }
 
 /* "mx.example.org[192.0.2.9]:25 at 2026-11-22 15:28:50Z", and what it showed. */
@@ -109,7 +128,10 @@ static void print_host(const struct printing *p, const json_t *host)
     table_wrap(p->out, 0, PRINT_INDENT, line);
     print_connection(p, host);
     print_sts(p, host);
-    table_wrap(p->out, PRINT_INDENT, PRINT_INDENT, *error ? error : "acceptable");
+    const char *accepted = member_flag(host, "local_route")
+                               ? "acceptable: a local route, nothing crosses a network"
+                               : "acceptable";
+    table_wrap(p->out, PRINT_INDENT, PRINT_INDENT, *error ? error : accepted);
     /* Where nothing depended on the certificate, nobody is to be told of its faults. */
     if (*error && *certificate && !strstr(error, certificate)) {
         snprintf(line, sizeof line, "its certificate: %s", certificate);

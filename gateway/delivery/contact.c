@@ -92,6 +92,13 @@ static enum guarantee_sts sts_fact(const struct contact *c)
     panic("no such policy: %d", (int)known->policy.mode);
 }
 
+/* Would it be one of the policy's hosts, were it enforced? */
+static bool is_listed_in_test(const struct contact *c)
+{
+    return sts_fact(c) == GUARANTEE_STS_TESTING &&
+           sts_policy_covers(&c->policy->policy, c->mx->name);
+}
+
 struct guarantee_host contact_facts(const struct contact *c, const struct net_address *to,
                                     char address[NET_ADDRESS_SIZE])
 {
@@ -109,6 +116,7 @@ struct guarantee_host contact_facts(const struct contact *c, const struct net_ad
         .tlsa = tlsa_fact(c->host->tlsa),
         .is_tlsa_insecure = c->host->is_tlsa_insecure,
         .sts = sts_fact(c),
+        .is_sts_listed = is_listed_in_test(c),
         .sts_domain = c->next_hop->target.name,
         .sts_detail = c->policy->detail,
         .tls_seen_at = c->memory->tls_seen_at,
@@ -153,10 +161,15 @@ struct outcome contact_no_address(const char *name, const struct dns_host *host,
                                   enum guarantee_contact *contact)
 {
     bool is_denied = host->status == DNS_NODATA || host->status == DNS_NXDOMAIN;
-    struct outcome cause =
-        is_denied ? outcome_local(status_make(4, 4, 4), "Host %s has no address", name)
-                  : outcome_local(status_make(4, 4, 3), "Address look-up for %s failed: %s", name,
-                                  host->detail[0] ? host->detail : "no answer");
+    const char *detail = host->detail[0] ? host->detail : "no answer";
+    struct outcome cause;
+    if (is_denied)
+        cause = outcome_local(status_make(4, 4, 4), "Host %s has no address", name);
+    else if (host->tlsa == DNS_TLSA_ERROR) /* the addresses were found */
+        cause = outcome_local(status_make(4, 4, 3), "%s", detail);
+    else
+        cause =
+            outcome_local(status_make(4, 4, 3), "Address look-up for %s failed: %s", name, detail);
     *contact = GUARANTEE_NO_CONTACT;
     if (host->status == DNS_OUR_FAULT) {
         *contact = GUARANTEE_OUR_FAULT;

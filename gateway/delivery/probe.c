@@ -136,6 +136,16 @@ static const char *level_of(const struct probe *p)
     return names[best];
 }
 
+/* Whose demand it was: the one asked about, or a policy of our own. */
+static const char *unmet(struct probe *p, const struct guarantee_conclusion *conclusion)
+{
+    char words[512];
+    if (conclusion->decision != GUARANTEE_STOP)
+        return NULL;
+    guarantee_stop_words(&p->requirement, conclusion, words, sizeof words);
+    return arena_copy(&p->arena, slice_of(words));
+}
+
 static void conclude(struct probe *p, struct probe_result *result)
 {
     bool is_any_acceptable = false;
@@ -167,6 +177,7 @@ static void conclude(struct probe *p, struct probe_result *result)
         return;
     }
     result->outcome = conclusion.outcome;
+    result->required = unmet(p, &conclusion);
     result->verdict = conclusion.decision == GUARANTEE_DEFER ? PROBE_UNKNOWN : PROBE_REFUSED;
 }
 
@@ -372,9 +383,11 @@ static void host_without_address(struct probe *p, struct target *t)
     enum guarantee_contact contact;
     struct outcome cause = contact_no_address(t->mx.name, &t->host, &contact);
     bool is_denied = t->host.status == DNS_NODATA || t->host.status == DNS_NXDOMAIN;
+    /* It may be the TLSA look-up alone that failed. */
+    const struct net_address *to = t->host.address_count > 0 ? t->host.addresses : NULL;
     if (is_denied && p->is_implicit_mx)
         p->found = GUARANTEE_DESTINATION_NO_SUCH;
-    add_unreached(p, t, NULL, contact, &cause);
+    add_unreached(p, t, to, contact, &cause);
 }
 
 /* Is the host, or what is left of it, one that delivery would connect to? */

@@ -32,7 +32,9 @@ struct probe_result {
     const char *domain;
     enum probe_verdict verdict;
     struct outcome outcome; /* why; of PROBE_DELIVERABLE without meaning (class 0) */
-    const char *level;      /* what the best host reaches: none, encrypt, dane, sts, verify */
+    /* What was required and not met, in words; of PROBE_REFUSED by the guarantee, else NULL. */
+    const char *required;
+    const char *level; /* what the best host reaches: none, encrypt, dane, sts, verify */
     const struct probe_host *hosts; /* by preference */
     size_t count;
 };

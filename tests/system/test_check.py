@@ -351,3 +351,22 @@ def test_while_stops_are_suspended_a_check_does_not_know(make_gateway, lab: Lab)
     found = {domain.name: check(gateway, domain.name) for domain in crowd.domains[:3]}
     assert {result["verdict"] for result in found.values()} == {"unknown"}
     assert not disagreements(gateway, found)
+
+
+# Whose demand it is, and what the verdict alone does not tell.
+
+def test_a_check_says_whose_demand_it_is_and_what_is_not_used(make_gateway, lab: Lab) -> None:
+    untrue = sts_domain(lab, Policy(mode="testing", mx=("mx9.{domain}",)))
+    broken = sts_domain(lab, certificate="expired")
+    gateway = make_gateway(Settings(policies={"pkix-wrong-name.example": "verify"}))
+    ours = check(gateway, "pkix-wrong-name.example")
+    assert ours["verdict"] == "refused" and "by our policy" in ours["required"], ours
+    assert "guarantee" not in ours["required"] and "hostname mismatch: wanted " in ours["reason"], ours
+    tested = check(gateway, untrue.name)
+    assert tested["verdict"] == OK and tested["required"] is None, tested
+    assert "is not in the MTA-STS policy of " + untrue.name in tested["hosts"][0]["sts_under_enforce"]
+    assert "under mode enforce: 5.7.5" in gateway.ctl("check", untrue.name).stdout
+    unused = check(gateway, broken.name, "--level", "verified")
+    assert re.search("no MTA-STS policy applies: .*expired", unused["reason"]), unused
+    local = check(gateway, "site.example")
+    assert local["hosts"][0]["local_route"] and "a local route" in gateway.ctl("check", "site.example").stdout

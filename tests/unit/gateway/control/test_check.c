@@ -180,6 +180,7 @@ static void what_each_host_showed_is_told_in_pinned_words(void **state)
          .tls = GUARANTEE_TLS_NOT_OFFERED,
          .protocol = "",
          .cipher = "",
+         .is_local_route = true,
          .sts = GUARANTEE_STS_UNKNOWN,
          .sts_detail = "HTTP 503"},
         {.name = "mx3.y.example", .address = "", .tlsa = GUARANTEE_TLSA_ERROR},
@@ -205,8 +206,11 @@ static void what_each_host_showed_is_told_in_pinned_words(void **state)
         {.facts = &facts[3], .why = &why, .verified = GUARANTEE_VERIFIED_STS},
         {.facts = &facts[4], .why = &why, .verified = GUARANTEE_VERIFIED_PKIX},
     };
-    const struct control_view view = {
-        .verdict = "deliverable", .level = "dane", .sights = sights, .count = COUNT_OF(sights)};
+    const struct control_view view = {.verdict = "deliverable",
+                                      .level = "dane",
+                                      .required = "a valid certificate, by our policy",
+                                      .sights = sights,
+                                      .count = COUNT_OF(sights)};
     static const struct {
         size_t host;
         const char *key;
@@ -227,6 +231,7 @@ static void what_each_host_showed_is_told_in_pinned_words(void **state)
         {0, "sts", "\"covered\""},
         {0, "verified", "\"dane\""},
         {0, "requiretls", "true"},
+        {0, "local_route", "false"},
         {0, "acceptable", "true"},
         {0, "error", "null"},
         {1, "address", "\"2001:db8::9\""},
@@ -239,6 +244,8 @@ static void what_each_host_showed_is_told_in_pinned_words(void **state)
         {1, "tlsa", "\"insecure\""},
         {1, "sts", "\"unknown\""},
         {1, "sts_error", "\"HTTP 503\""},
+        {1, "sts_under_enforce", "null"},
+        {1, "local_route", "true"},
         {1, "verified", "\"no\""},
         {1, "acceptable", "false"},
         {1, "error", "\"5.7.4 no TLS here\""},
@@ -254,6 +261,10 @@ static void what_each_host_showed_is_told_in_pinned_words(void **state)
         {4, "reachable", "false"},
         {4, "tlsa", "\"none\""},
         {4, "sts", "\"testing\""},
+        {4, "sts_under_enforce",
+         "\"5.7.5 Server certificate not verified: host mx5.y.example[192.0.2.11] is not in the "
+         "MTA-STS policy "
+         "of the recipient's domain\""},
         {4, "verified", "\"pkix\""},
     };
     (void)state;
@@ -262,6 +273,7 @@ static void what_each_host_showed_is_told_in_pinned_words(void **state)
     assert_string_equal(text_of(result(), "verdict"), "deliverable");
     assert_string_equal(text_of(result(), "level"), "dane");
     assert_true(json_is_null(json_object_get(result(), "reason")));
+    assert_string_equal(text_of(result(), "required"), "a valid certificate, by our policy");
     assert_int_equal(json_array_size(json_object_get(result(), "hosts")), COUNT_OF(sights));
     for (size_t i = 0; i < COUNT_OF(cases); i++) {
         if (strcmp(shown(cases[i].host, cases[i].key), cases[i].want) != 0)
