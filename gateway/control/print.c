@@ -1,7 +1,6 @@
 #include "gateway/control/print.h"
 
 #include <inttypes.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "gateway/control/answer.h"
@@ -63,8 +62,7 @@ const char *show_time(const json_t *object, const char *key, char out[TIME_SIZE]
     return out;
 }
 
-#define SIZE_TEXT_SIZE 24
-static const char *show_size(json_int_t size, char out[SIZE_TEXT_SIZE])
+const char *show_size(json_int_t size, char out[SIZE_TEXT_SIZE])
 {
     static const char *const units[] = {"KiB", "MiB", "GiB", "TiB"};
     if (size < 1024) {
@@ -79,6 +77,11 @@ static const char *show_size(json_int_t size, char out[SIZE_TEXT_SIZE])
     return out;
 }
 
+bool waits_for_daemon(const json_t *result)
+{
+    return json_is_false(json_object_get(result, "running"));
+}
+
 void print_pair(const struct printing *p, const char *name, const char *value)
 {
     char line[TEXT_SIZE + 16];
@@ -88,302 +91,7 @@ void print_pair(const struct printing *p, const char *name, const char *value)
     table_wrap(p->out, 0, 13, line);
 }
 
-/* ---- users and forwards ---- */
-
-static void join_aliases(const struct printing *p, const json_t *user, char *out, size_t size)
-{
-    const json_t *aliases = json_object_get(user, "aliases");
-    size_t len = 0;
-    out[0] = '\0';
-    for (size_t i = 0; i < json_array_size(aliases) && len < size; i++) {
-        char address[SHOWN_SIZE];
-        len += (size_t)snprintf(
-            out + len, size - len, "%s%s", i ? ", " : "",
-            show_address(p, json_string_value(json_array_get(aliases, i)), address));
-    }
-}
-
-/* "encrypt", or "off (dry run of encrypt)" */
-static void show_guarantee(const json_t *user, char *out, size_t size)
-{
-    const char *trial = member_text(user, "dry_run_level");
-    snprintf(out, size, "%s%s%s%s", member_text(user, "guarantee"), *trial ? " (dry run of " : "",
-             trial, *trial ? ")" : "");
-}
-
-static const char *lock_words(const json_t *user)
-{
-    return json_is_true(json_object_get(user, "guarantee_locked")) ? ", locked" : "";
-}
-
-static const char *default_words(const json_t *user)
-{
-    return json_is_false(json_object_get(user, "guarantee_own")) ? ", by default" : "";
-}
-
-static void print_guarantee(const struct printing *p, const json_t *user)
-{
-    const json_t *back = json_object_get(user, "guarantee_back");
-    char level[60];
-    char since[TIME_SIZE];
-    char until[TIME_SIZE];
-    char line[TEXT_SIZE];
-    show_time(user, "guarantee_since", since);
-    show_time(user, "guarantee_until", until);
-    show_guarantee(user, level, sizeof level);
-    snprintf(line, sizeof line, "%s%s%s%s%s%s%s", level, default_words(user), lock_words(user),
-             *since ? ", since " : "", since, *until ? ", until " : "", until);
-    print_pair(p, "Guarantee:", line);
-    if (json_is_object(back)) {
-        show_guarantee(back, level, sizeof level);
-        snprintf(line, sizeof line, "then %s%s%s", level, default_words(back), lock_words(back));
-        print_pair(p, "", line);
-    }
-    if (member_flag(user, "lock_removed"))
-        print_pair(p, "", "not locked any more: the user may lower it");
-}
-
-static void print_exemptions(const struct printing *p, const json_t *user)
-{
-    const json_t *exceptions = json_object_get(user, "exceptions");
-    const json_t *forwards = json_object_get(user, "forwards");
-    char name[SHOWN_SIZE];
-    char until[TIME_SIZE];
-    char line[TEXT_SIZE];
-    for (size_t i = 0; i < json_array_size(exceptions); i++) {
-        const json_t *exception = json_array_get(exceptions, i);
-        show_time(exception, "until", until);
-        snprintf(line, sizeof line, "%s%s%s",
-                 show_domain(p, member_text(exception, "domain"), name), *until ? " until " : "",
-                 until);
-        print_pair(p, i == 0 ? "Exceptions:" : "", line);
-    }
-    for (size_t i = 0; i < json_array_size(forwards); i++)
-        print_pair(p, i == 0 ? "Forwards:" : "",
-                   show_address(p, json_string_value(json_array_get(forwards, i)), name));
-    if (json_is_null(forwards))
-        print_pair(p, "Forwards:", "the store cannot say");
-}
-
-static void print_user(struct printing *p, const json_t *user)
-{
-    char address[SHOWN_SIZE];
-    char aliases[TEXT_SIZE - 20];
-    char hold_back[DURATION_SIZE];
-    join_aliases(p, user, aliases, sizeof aliases);
-    print_pair(p, "Address:", show_address(p, member_text(user, "address"), address));
-    print_pair(p, "Aliases:", aliases);
-    print_guarantee(p, user);
-    print_pair(p, "Language:", member_text(user, "language"));
-    if (member_flag(user, "receipts"))
-        print_pair(p, "Receipts:", "always");
-    if (member_number(user, "hold_back_seconds") > 0)
-        print_pair(
-            p, "Hold back:", duration_text(member_number(user, "hold_back_seconds"), hold_back));
-    print_exemptions(p, user);
-}
-
-static void print_user_row(struct printing *p, const json_t *user)
-{
-    static const char *const headings[] = {"ADDRESS", "GUARANTEE", "UNTIL", "ALIASES"};
-    char address[SHOWN_SIZE];
-    char aliases[TEXT_SIZE];
-    char guarantee[80];
-    char level[60];
-    char until[TIME_SIZE];
-    if (p->count == 0)
-        table_init(&p->table, headings, COUNT_OF(headings));
-    show_guarantee(user, level, sizeof level);
-    snprintf(guarantee, sizeof guarantee, "%s%s", level, lock_words(user));
-    join_aliases(p, user, aliases, sizeof aliases);
-    table_add(&p->table,
-              (const char *const[]){show_address(p, member_text(user, "address"), address),
-                                    guarantee, show_time(user, "guarantee_until", until), aliases});
-}
-
-static void print_forward_row(struct printing *p, const json_t *forward)
-{
-    static const char *const headings[] = {"OWNER", "TARGET"};
-    char owner[SHOWN_SIZE];
-    char target[SHOWN_SIZE];
-    if (p->count == 0)
-        table_init(&p->table, headings, COUNT_OF(headings));
-    table_add(&p->table,
-              (const char *const[]){show_address(p, member_text(forward, "owner"), owner),
-                                    show_address(p, member_text(forward, "target"), target)});
-}
-
-static void print_forward(struct printing *p, const json_t *result)
-{
-    char owner[SHOWN_SIZE];
-    char target[SHOWN_SIZE];
-    char line[TEXT_SIZE];
-    snprintf(line, sizeof line, "%s %s a forward of %s",
-             show_address(p, member_text(result, "target"), target),
-             strcmp(p->command, "forward add") == 0 ? "is now" : "is no longer",
-             show_address(p, member_text(result, "owner"), owner));
-    table_wrap(p->out, 0, INDENT, line);
-}
-
-/* ---- messages ---- */
-
-static void print_state(const struct printing *p, const json_t *r)
-{
-    char address[SHOWN_SIZE];
-    char next[TIME_SIZE];
-    char line[TEXT_SIZE];
-    json_int_t attempts = member_number(r, "attempts");
-    int len =
-        snprintf(line, sizeof line, "%s: %s", show_address(p, member_text(r, "address"), address),
-                 member_text(r, "state"));
-    if (attempts > 0)
-        len += snprintf(line + len, sizeof line - (size_t)len, ", %" PRId64 " attempt%s",
-                        (int64_t)attempts, attempts == 1 ? "" : "s");
-    if (*show_time(r, "next_attempt_at", next))
-        snprintf(line + len, sizeof line - (size_t)len, ", next %s", next);
-    table_wrap(p->out, INDENT, 2 * INDENT, line);
-    if (*member_text(r, "reason"))
-        table_wrap(p->out, 2 * INDENT, 2 * INDENT, member_text(r, "reason"));
-}
-
-static void print_held_notes(const struct printing *p, const json_t *r)
-{
-    const char *way = member_text(r, "release");
-    if (strcmp(way, "force") == 0)
-        table_wrap(p->out, 2 * INDENT, 2 * INDENT,
-                   "its domain publishes DANE or MTA-STS: release needs --force");
-    else if (strcmp(way, "refused") == 0)
-        table_wrap(p->out, 2 * INDENT, 2 * INDENT,
-                   "a policy or REQUIRETLS is the cause: only release --recheck is possible");
-    if (json_is_false(json_object_get(r, "notice")))
-        table_wrap(p->out, 2 * INDENT, 2 * INDENT, "nobody could be told of the stop by mail");
-}
-
-static void print_held(const struct printing *p, const json_t *r)
-{
-    char address[SHOWN_SIZE];
-    char line[TEXT_SIZE];
-    snprintf(line, sizeof line, "%s: %s %s", show_address(p, member_text(r, "address"), address),
-             member_text(r, "status"), member_text(r, "reason"));
-    table_wrap(p->out, INDENT, 2 * INDENT, line);
-    print_held_notes(p, r);
-}
-
-static void print_queue_element(struct printing *p, const json_t *m)
-{
-    char arrived[TIME_SIZE];
-    char size[SIZE_TEXT_SIZE];
-    char sender[SHOWN_SIZE];
-    char line[TEXT_SIZE];
-    const json_t *recipients = json_object_get(m, "recipients");
-    snprintf(line, sizeof line, "%s  %s  %s  from %s", member_text(m, "id"),
-             show_time(m, "arrived_at", arrived), show_size(member_number(m, "size"), size),
-             show_address(p, member_text(m, "sender"), sender));
-    table_wrap(p->out, 0, INDENT, line);
-    for (size_t i = 0; i < json_array_size(recipients); i++)
-        print_state(p, json_array_get(recipients, i));
-}
-
-static void print_held_element(struct printing *p, const json_t *m)
-{
-    char stopped[TIME_SIZE];
-    char expires[TIME_SIZE];
-    char size[SIZE_TEXT_SIZE];
-    char sender[SHOWN_SIZE];
-    char line[TEXT_SIZE];
-    const json_t *recipients = json_object_get(m, "recipients");
-    snprintf(line, sizeof line, "%s  stopped %s, kept until %s", member_text(m, "id"),
-             show_time(m, "stopped_at", stopped), show_time(m, "expires_at", expires));
-    table_wrap(p->out, 0, INDENT, line);
-    snprintf(line, sizeof line, "from %s, %s", show_address(p, member_text(m, "sender"), sender),
-             show_size(member_number(m, "size"), size));
-    table_wrap(p->out, INDENT, 2 * INDENT, line);
-    for (size_t i = 0; i < json_array_size(recipients); i++)
-        print_held(p, json_array_get(recipients, i));
-}
-
-static void print_detail(const struct printing *p, const char *name, const char *value)
-{
-    char line[TEXT_SIZE];
-    if (!*value)
-        return;
-    snprintf(line, sizeof line, "%s: %s", name, value);
-    table_wrap(p->out, 2 * INDENT, 3 * INDENT, line);
-}
-
-static void print_recipient_details(const struct printing *p, const json_t *r)
-{
-    char last[TIME_SIZE];
-    char expires[TIME_SIZE];
-    char host[TEXT_SIZE / 2];
-    char owner[SHOWN_SIZE];
-    const char *mx = member_text(r, "mx");
-    snprintf(host, sizeof host, "%s%s%s%s", mx, *member_text(r, "mx_address") ? "[" : "",
-             member_text(r, "mx_address"), *member_text(r, "mx_address") ? "]" : "");
-    print_detail(p, "guarantee", member_text(r, "guarantee"));
-    if (*member_text(r, "owner"))
-        print_detail(p, "of", show_address(p, member_text(r, "owner"), owner));
-    print_detail(p, "exemption", member_text(r, "exemption"));
-    print_detail(p, "last attempt", show_time(r, "last_attempt_at", last));
-    print_detail(p, "host", *mx ? host : "");
-    print_detail(p, "kept until", show_time(r, "expires_at", expires));
-    print_detail(p, "required", member_text(r, "required"));
-    if (*member_text(r, "evidence")) {
-        table_wrap(p->out, 2 * INDENT, 2 * INDENT, "what was seen:");
-        table_wrap(p->out, 3 * INDENT, 3 * INDENT, member_text(r, "evidence"));
-    }
-}
-
-static void print_message(struct printing *p, const json_t *m)
-{
-    char sender[SHOWN_SIZE];
-    char user[SHOWN_SIZE];
-    char arrived[TIME_SIZE];
-    char size[SIZE_TEXT_SIZE];
-    const json_t *recipients = json_object_get(m, "recipients");
-    bool is_held = strcmp(p->command, "held show") == 0;
-    print_pair(p, "ID:", member_text(m, "id"));
-    print_pair(p, "Sender:", show_address(p, member_text(m, "sender"), sender));
-    if (*member_text(m, "user"))
-        print_pair(p, "User:", show_address(p, member_text(m, "user"), user));
-    print_pair(p, "Came by:", member_text(m, "origin"));
-    print_pair(p, "Arrived:", show_time(m, "arrived_at", arrived));
-    print_pair(p, "Size:", show_size(member_number(m, "size"), size));
-    print_pair(p, "Envelope ID:", member_text(m, "envid"));
-    for (size_t i = 0; i < json_array_size(recipients); i++) {
-        const json_t *r = json_array_get(recipients, i);
-        fputc('\n', p->out);
-        if (is_held)
-            print_held(p, r);
-        else
-            print_state(p, r);
-        print_recipient_details(p, r);
-    }
-}
-
-/* What is due is tried at once, but only by a daemon. */
-static bool waits_for_daemon(const json_t *result)
-{
-    return json_is_false(json_object_get(result, "running"));
-}
-
-static void print_released(struct printing *p, const json_t *result)
-{
-    const json_t *recipients = json_object_get(result, "recipients");
-    const char *mode = member_text(result, "mode");
-    const char *how = strcmp(mode, "recheck") == 0 ? "is tried again under the guarantee"
-                      : strcmp(mode, "force") == 0
-                          ? "is sent without the guarantee, whatever the destination publishes"
-                          : "is sent without the guarantee";
-    for (size_t i = 0; i < json_array_size(recipients); i++) {
-        char address[SHOWN_SIZE];
-        char line[TEXT_SIZE];
-        snprintf(line, sizeof line, "%s: mail to %s %s%s", member_text(result, "id"),
-                 show_address(p, json_string_value(json_array_get(recipients, i)), address), how,
-                 waits_for_daemon(result) ? " when sealpostd starts" : "");
-        table_wrap(p->out, 0, INDENT, line);
-    }
-}
+/* ---- what a command did ---- */
 
 static void print_change(struct printing *p, const json_t *result)
 {

@@ -13,6 +13,7 @@
 #define SHOWN_SIZE ((size_t)2 * ADDRESS_SIZE) /* an address as show_address() writes it */
 #define PRINT_TEXT_SIZE 1400 /* a recipient's line: an address, a reason, and words around them */
 #define TIME_SIZE 40
+#define SIZE_TEXT_SIZE 24
 
 struct printing {
     FILE *out;
@@ -30,9 +31,22 @@ const char *show_address(const struct printing *p, const char *text, char out[SH
 const char *show_domain(const struct printing *p, const char *text, char out[SHOWN_SIZE]);
 /* "2026-11-22 15:28:50Z"; "" for null. */
 const char *show_time(const json_t *object, const char *key, char out[TIME_SIZE]);
+const char *show_size(json_int_t size, char out[SIZE_TEXT_SIZE]); /* "1.5 MiB" */
+/* What is due is tried at once, but only by a daemon. */
+bool waits_for_daemon(const json_t *result);
 /* "Guarantee:   encrypt"; nothing for "". */
 void print_pair(const struct printing *p, const char *name, const char *value);
 
+/* print_user.c */
+void print_user(struct printing *p, const json_t *user);
+void print_user_row(struct printing *p, const json_t *user);
+void print_forward_row(struct printing *p, const json_t *forward);
+void print_forward(struct printing *p, const json_t *result);
+/* print_message.c */
+void print_queue_element(struct printing *p, const json_t *m);
+void print_held_element(struct printing *p, const json_t *m);
+void print_message(struct printing *p, const json_t *m);
+void print_released(struct printing *p, const json_t *result);
 /* print_learnt.c */
 void print_exception_row(struct printing *p, const json_t *exception);
 void print_exception(struct printing *p, const json_t *exception);
