@@ -54,6 +54,7 @@ def test_a_host_without_tls_refuses_the_recipient_at_once(probing: Sealpost, lab
     took, answers = seconds(lambda: rcpt(probing, user, f"bob@{domain.name}", f"eve@{domain.name}"))
     for answer in answers:
         expect_refused(answer, "5.7.4", no_tls(domain))
+    assert [event["to"] for event in probing.events("reject")] == [f"bob@{domain.name}", f"eve@{domain.name}"]
     assert took < 1.5
     assert len(rogue.sessions) == 1, "one look serves all of a domain"
     for _ in range(4):

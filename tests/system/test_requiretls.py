@@ -335,6 +335,16 @@ def test_no_lifts_dane_and_is_carried_on(gateway: Sealpost, lab: Lab, flag: str)
     assert gateway.events("exempt", id=queue_id, exempt="tls-required-no")
 
 
+def test_no_is_no_exemption_beside_requiretls(gateway: Sealpost, lab: Lab) -> None:
+    domain, rogue = other_certificate(lab, **OFFER)
+    user, recipient = gateway.add_user(), f"bob@{domain.name}"
+    queue_id = send(gateway, user, recipient, headers=NO)
+    expect_stopped(gateway, user, queue_id, recipient, "5.7.5", "no TLSA record matches")
+    assert not gateway.events("exempt", id=queue_id)
+    assert "tls-required-no" not in gateway.ctl("queue", "show", queue_id).stdout
+    expect_no_mail(rogue)
+
+
 def test_no_is_not_honoured_under_a_locked_flag(gateway: Sealpost, lab: Lab) -> None:
     domain, rogue = other_certificate(lab)
     user, recipient = gateway.add_user(guarantee="on", locked=True), f"bob@{domain.name}"
