@@ -47,64 +47,21 @@ static void say(const struct bounce_report *report, struct page *text, enum phra
     }
 }
 
-#define PIECE_MAX 74 /* fits in a line that is indented */
-/* Where what is joined by one of `joints` may be parted. */
-static void part(char *text, const char *joints)
-{
-    for (char *c = text; *c != '\0' && c[1] != '\0'; c++)
-        if (strchr(joints, *c) && c[1] == WRAP_HARD_SPACE)
-            c[1] = ' ';
-}
-
-/* The sentence that programs know is not broken at all; others at their joints, so that causes like
- * "unsupported protocol" stay whole; what is too long even so, anywhere. */
-static void part_sentence(char *sentence)
-{
-    static const char known[] = "TLS\037is\037required,\037but\037was\037not\037offered";
-    char *piece, *rest = sentence;
-    char *first = strstr(sentence, known);
-    if (first && first > sentence)
-        first[-1] = ' ';
-    if (first || strlen(sentence) <= PIECE_MAX)
-        return;
-    part(sentence, ":.,");
-    while ((piece = strsep(&rest, " ")) != NULL) {
-        bool is_long = strlen(piece) > PIECE_MAX;
-        for (char *c = piece; is_long && *c != '\0'; c++)
-            if (*c == WRAP_HARD_SPACE)
-                *c = ' ';
-        if (rest != NULL)
-            rest[-1] = ' ';
-    }
-}
-
-static void write_diagnostic(const char *diagnostic, struct page *text)
-{
-    char clean[PAGE_DIAGNOSTIC_SIZE];
-    char *sentence, *rest = clean;
-    page_clean(diagnostic, clean, sizeof clean);
-    bind(clean);
-    part(clean, ";");
-    while ((sentence = strsep(&rest, " ")) != NULL) {
-        part_sentence(sentence);
-        page_text(text, sentence);
-        page_text(text, rest != NULL ? " " : "");
-    }
-}
-
-/* "<bob@plain.example>: reason" */
+/* "<bob@plain.example>: reason", in one line however long: programs look for the reason word for
+ * word (INTERFACE.md). */
 static void write_reason(const struct bounce_report *report, const struct bounce_recipient *r,
                          struct page *text)
 {
     const struct outcome *o = r->outcome;
-    char reason[PAGE_DIAGNOSTIC_SIZE], address[ADDRESS_SIZE], host[PAGE_HOST_SIZE];
+    char reason[PAGE_DIAGNOSTIC_SIZE], clean[PAGE_DIAGNOSTIC_SIZE];
+    char address[ADDRESS_SIZE], host[PAGE_HOST_SIZE];
     page_clean(r->address, address, sizeof address);
-    page_printf(text, "<%s>: ", address);
+    page_printf(text, "%c<%s>: ", WRAP_WHOLE_LINE, address);
     page_diagnostic(o, reason);
     if (o->code != 0 && o->mx[0] != '\0')
         say(report, text, PHRASE_HOST_SAID, page_host(o, host), NULL);
-    write_diagnostic(reason, text);
-    page_text(text, "\n");
+    page_clean(reason, clean, sizeof clean);
+    page_printf(text, "%s\n", clean);
 }
 
 /* Whoever before `r` had the same evidence; NULL: nobody. */

@@ -15,6 +15,8 @@ bool report_says_tls_required_no(const struct bounce_report *report);
 void explanation_write(const struct bounce_report *report, struct page *text);
 /* A space at which no line is broken. No value that page_clean() saw has one. */
 #define WRAP_HARD_SPACE '\x1f'
+/* Begins a line that is not broken at all. */
+#define WRAP_WHOLE_LINE '\x1e'
 /* Lines of at most 78 columns where there are spaces to break them at. */
 void wrap_text(struct slice text, struct page *out);
 /* Its MIME header and body. 7bit where it is ASCII with lines that fit, else quoted-printable: a

@@ -30,6 +30,10 @@ static void put_line(struct slice line, size_t margin, struct page *out)
 static void wrap_line(struct slice line, struct page *out)
 {
     size_t indent = 0;
+    if (line.len > 0 && line.data[0] == WRAP_WHOLE_LINE) {
+        put_line(slice_sub(line, 1, line.len), 0, out);
+        return;
+    }
     while (indent < line.len && line.data[indent] == ' ')
         indent++;
     bool is_item = slice_equal(slice_sub(line, indent, 2), SLICE("- "));
