@@ -113,7 +113,7 @@ static void print_recipient_details(const struct printing *p, const json_t *r)
     }
 }
 
-void print_message(struct printing *p, const json_t *m)
+void print_mail(struct printing *p, const json_t *m)
 {
     char sender[SHOWN_SIZE];
     char user[SHOWN_SIZE];

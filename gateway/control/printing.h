@@ -45,7 +45,7 @@ void print_forward(struct printing *p, const json_t *result);
 /* print_message.c */
 void print_queue_element(struct printing *p, const json_t *m);
 void print_held_element(struct printing *p, const json_t *m);
-void print_message(struct printing *p, const json_t *m);
+void print_mail(struct printing *p, const json_t *m);
 void print_released(struct printing *p, const json_t *result);
 /* print_learnt.c */
 void print_exception_row(struct printing *p, const json_t *exception);
