@@ -17,7 +17,7 @@
 #include "gateway/sts/outage.h"
 #include "mail/date.h"
 
-#define LOOKS_BEHIND_MAX 8 /* that nobody waits for */
+#define LOOKS_BEHIND_MAX (2 * TURNS_OF_ONE_MAX) /* that nobody waits for */
 #define LOOKS_LATE_MAX 1000
 #define PATIENCE_MS 15000 /* of who waits until the policy host may be asked */
 /* Seconds. */
@@ -372,11 +372,14 @@ static void wait_long(void *context)
 {
     struct cached_domain *d = context;
     struct sts *s = d->owner;
-    /* Few looks behind may be under way: one operator's, that wait, must not keep out all others'.
-     * And whose domains are without end must not fill the memory with looks. */
+    /* Few looks behind may be under way: one operator's, that wait, must not keep out all others',
+     * be they asked for meanwhile or not. And whose domains are without end must not fill the
+     * memory with looks. */
     if ((d->is_behind && TAILQ_EMPTY(&d->questions)) || s->looks_late == LOOKS_LATE_MAX) {
         give_up_turn(s, d);
     } else {
+        s->looks_behind -= d->is_behind;
+        d->is_behind = false;
         d->is_late = true;
         s->looks_late++;
     }

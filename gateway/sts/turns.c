@@ -22,6 +22,7 @@ struct turns {
     unsigned running;
     struct loop_timer *timer; /* for the next one that will be late */
     TAILQ_HEAD(, turn) waiting;
+    TAILQ_HEAD(, turn) begun;
     struct mark_bucket buckets[BUCKETS];
 };
 
@@ -63,17 +64,37 @@ static void mark_unref(struct turn_mark *mark)
 
 /* --- turns --- */
 
-static unsigned turns_of_mark(size_t number)
+static bool has_address(const struct turn *turn, const struct turn_mark *address)
 {
-    return number == OPERATOR_DOMAIN_MARK ? TURNS_OF_DOMAIN_MAX : TURNS_OF_ADDRESS_MAX;
+    for (size_t i = OPERATOR_DOMAIN_MARK + 1; i < turn->mark_count; i++) {
+        if (turn->marks[i] == address)
+            return true;
+    }
+    return false;
+}
+
+static unsigned running_of_pair(const struct turns *t, const struct turn_mark *domain,
+                                const struct turn_mark *address)
+{
+    unsigned count = 0;
+    const struct turn *other;
+    if (domain->running < TURNS_OF_PAIR_MAX || address->running < TURNS_OF_PAIR_MAX)
+        return 0;
+    TAILQ_FOREACH(other, &t->begun, entry)
+    {
+        count += other->marks[OPERATOR_DOMAIN_MARK] == domain && has_address(other, address);
+    }
+    return count;
 }
 
 static bool may_begin(const struct turns *t, const struct turn *turn)
 {
-    if (t->running >= TURNS_MAX)
+    const struct turn_mark *domain = turn->marks[OPERATOR_DOMAIN_MARK];
+    if (t->running >= TURNS_MAX || domain->running >= TURNS_OF_ONE_MAX)
         return false;
-    for (size_t i = 0; i < turn->mark_count; i++) {
-        if (turn->marks[i]->running >= turns_of_mark(i))
+    for (size_t i = OPERATOR_DOMAIN_MARK + 1; i < turn->mark_count; i++) {
+        if (turn->marks[i]->running >= TURNS_OF_ONE_MAX ||
+            running_of_pair(t, domain, turn->marks[i]) >= TURNS_OF_PAIR_MAX)
             return false;
     }
     return true;
@@ -82,6 +103,7 @@ static bool may_begin(const struct turns *t, const struct turn *turn)
 static void begin(struct turns *t, struct turn *turn)
 {
     TAILQ_REMOVE(&t->waiting, turn, entry);
+    TAILQ_INSERT_TAIL(&t->begun, turn, entry);
     turn->is_running = true;
     t->running++;
     for (size_t i = 0; i < turn->mark_count; i++)
@@ -141,10 +163,12 @@ void turn_end(struct turn *turn)
     bool was_running = turn->is_running;
     if (!t)
         return;
-    if (was_running)
+    if (was_running) {
         t->running--;
-    else
+        TAILQ_REMOVE(&t->begun, turn, entry);
+    } else {
         TAILQ_REMOVE(&t->waiting, turn, entry);
+    }
     for (size_t i = 0; i < turn->mark_count; i++) {
         turn->marks[i]->running -= was_running;
         mark_unref(turn->marks[i]);
@@ -161,6 +185,7 @@ struct turns *turns_new(struct loop *home, int64_t patience_ms)
     t->patience_ms = patience_ms;
     t->timer = loop_timer_new(home, tell_who_is_late, t);
     TAILQ_INIT(&t->waiting);
+    TAILQ_INIT(&t->begun);
     for (size_t i = 0; i < BUCKETS; i++)
         LIST_INIT(&t->buckets[i]);
     return t;

@@ -1,4 +1,4 @@
-/* turns.h - who may ask a policy host now: 256 at once, of which eight at one address and two of
+/* turns.h - who may ask a policy host now: 256 at once, of which eight at one address and eight of
  * one registered domain, so that hosts that take a connection and keep silent hold up their own
  * operator's alone.
  *
@@ -12,9 +12,10 @@
 #include "gateway/sts/operator.h"
 
 #define TURNS_MAX 256
-#define TURNS_OF_ADDRESS_MAX 8
-/* Fewer: its owner may point it at an address that others share, and must not fill that. */
-#define TURNS_OF_DOMAIN_MAX 2
+#define TURNS_OF_ONE_MAX 8 /* address, or registered domain */
+/* One domain's at one address: its owner may point it at an address that others share, and must not
+ * fill that. */
+#define TURNS_OF_PAIR_MAX 2
 
 struct turns; /* opaque */
 struct turn_mark;
@@ -27,7 +28,7 @@ struct turn {
     int64_t late_at_ms;
     size_t mark_count;
     struct turn_mark *marks[OPERATOR_MARKS_MAX];
-    TAILQ_ENTRY(turn) entry; /* among those that wait */
+    TAILQ_ENTRY(turn) entry; /* among those that wait, or run */
     void (*begin)(void *context);
     void (*late)(void *context);
     void *context;
