@@ -180,16 +180,16 @@ static bool is_configured_forward(const struct guarantee_message *message,
 }
 
 /* TLS-Required: No comes first: it is the only one that binds a sender whose flag is off too, as it
- * also lifts DANE and MTA-STS (RFC 8689 section 5). In a message with REQUIRETLS it lifts nothing
- * (section 4.1 there), so it is no exemption that log and queue could tell of. What the
+ * also lifts DANE and MTA-STS (RFC 8689 section 5). In a message with REQUIRETLS it says
+ * nothing (section 4.1 there). What the
  * administrator has set lifts a locked flag too: the lock is against the user. */
 static enum exemption submission_exemption(const struct guarantee_message *message,
                                            const struct address *recipient,
                                            const struct guarantee_directory *directory)
 {
     const struct guarantee_user *user = message->user;
-    if (!user->is_locked && message->header->tls_required_no)
-        return message->requiretls ? EXEMPTION_NONE : EXEMPTION_TLS_REQUIRED_NO;
+    if (!user->is_locked && message->header->tls_required_no && !message->requiretls)
+        return EXEMPTION_TLS_REQUIRED_NO;
     if (!user->is_locked && user->level != LEVEL_OFF && message->exempt_auto_replies &&
         message->header->is_auto_replied)
         return EXEMPTION_AUTO_REPLY;
