@@ -26,7 +26,8 @@ static const char *const phrases[][PHRASE_COUNT] = {
             "    it. No part of it was sent to this recipient.\n",
         [PHRASE_REQUIRED] = "    Required: ",
         [PHRASE_REQUIRED_BY_DOMAIN] =
-            "    The recipient's domain requires TLS itself, by DANE or MTA-STS.\n",
+            "    What the recipient's domain itself requires, by DANE or MTA-STS, is not met "
+            "either, or could not be learnt.\n",
         [PHRASE_TLS_REQUIRED_NO] =
             "    Its field TLS-Required: No did not lift the guarantee: that takes a "
             "guarantee that is not locked, and a message that its sender submits "
@@ -45,8 +46,9 @@ static const char *const phrases[][PHRASE_COUNT] = {
             "    - Ask your administrator to send it without the guarantee:\n"
             "      %\n",
         [PHRASE_RELEASE_FORCE] =
-            "    - The recipient's domain itself asks for verified TLS (DANE, MTA-STS).\n"
-            "      Ask your administrator if it is to be sent in spite of that:\n"
+            "    - The recipient's domain itself asks for verified TLS (DANE, MTA-STS), or what "
+            "it asks for could not be learnt. Ask your administrator if it is to be sent in "
+            "spite of that:\n"
             "      %\n",
         [PHRASE_RELEASE_REFUSED] =
             "    - It cannot be released: a policy of this mail system, or REQUIRETLS asked\n"
@@ -127,7 +129,8 @@ static const char *const phrases[][PHRASE_COUNT] = {
             "    darum wurde sie angehalten. Nichts davon ging an diesen Empfänger.\n",
         [PHRASE_REQUIRED] = "    Verlangt war: ",
         [PHRASE_REQUIRED_BY_DOMAIN] =
-            "    Auch die Domain des Empfängers verlangt TLS, durch DANE oder MTA-STS.\n",
+            "    Auch was die Domain des Empfängers selbst durch DANE oder MTA-STS verlangt, ist "
+            "nicht erfüllt oder war nicht zu erfahren.\n",
         [PHRASE_TLS_REQUIRED_NO] =
             "    Ihr Feld TLS-Required: No hob die Garantie nicht auf: Dazu darf die "
             "Garantie nicht gesperrt sein, und der Absender muss die Nachricht selbst "
@@ -147,8 +150,8 @@ static const char *const phrases[][PHRASE_COUNT] = {
             "    - Bitten Sie Ihren Administrator, sie ohne die Garantie zu senden:\n"
             "      %\n",
         [PHRASE_RELEASE_FORCE] =
-            "    - Die Domain des Empfängers verlangt selbst geprüftes TLS (DANE, MTA-STS). "
-            "Bitten Sie Ihren Administrator darum, wenn sie trotzdem gesendet werden soll:\n"
+            "    - Die Domain des Empfängers verlangt selbst geprüftes TLS (DANE, MTA-STS), oder "
+            "was sie verlangt, war nicht zu erfahren. Bitten Sie Ihren Administrator darum, wenn sie trotzdem gesendet werden soll:\n"
             "      %\n",
         [PHRASE_RELEASE_REFUSED] =
             "    - Sie kann nicht freigegeben werden: Eine Regel dieses Mailsystems verlangt "

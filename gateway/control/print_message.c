@@ -30,7 +30,8 @@ static void print_held_notes(const struct printing *p, const json_t *r)
     const char *way = member_text(r, "release");
     if (strcmp(way, "force") == 0)
         table_wrap(p->out, 2 * INDENT, 2 * INDENT,
-                   "its domain publishes DANE or MTA-STS: release needs --force");
+                   "its domain publishes DANE or MTA-STS, or it could not be learnt: release "
+                   "needs --force");
     else if (strcmp(way, "refused") == 0)
         table_wrap(p->out, 2 * INDENT, 2 * INDENT,
                    "a policy or REQUIRETLS is the cause: only release --recheck is possible");

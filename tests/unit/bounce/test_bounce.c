@@ -1040,7 +1040,8 @@ static void that_the_domain_requires_tls_itself_stands_among_what_is_required(vo
 {
     (void)state;
     static const char by_domain[] =
-        "    The recipient's domain requires TLS itself, by DANE or MTA-STS.\n";
+        "    What the recipient's domain itself requires, by DANE or MTA-STS, is not\n"
+        "    met either, or could not be learnt.\n";
     struct bounce_recipient r = stop(BOUNCE_RELEASE_FORCE);
     struct bounce_report rep = report(&r, 1);
     struct notice n = write_notice(&rep);

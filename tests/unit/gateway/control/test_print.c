@@ -249,7 +249,8 @@ static const struct {
      "    from <>, 700 B\n"
      "    bob@plain.example: 5.7.4 TLS is required, but was not offered by host\n"
      "        mx.plain.example[192.0.2.9]\n"
-     "        its domain publishes DANE or MTA-STS: release needs --force\n"
+     "        its domain publishes DANE or MTA-STS, or it could not be learnt: release\n"
+     "        needs --force\n"
      "        nobody could be told of the stop by mail\n"},
     {"held list", OK("[]"), "nothing is held\n"},
     {"held show",
