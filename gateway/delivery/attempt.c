@@ -93,7 +93,7 @@ static void defer_as_backed_off(struct attempt *a)
         .name = reason->mx,
         .address = reason->address,
         .port = reason->port,
-        .at = date_now(),
+        .is_recalled = true,
         .contact = GUARANTEE_NO_CONTACT,
         .keywords = "",
         .protocol = "",

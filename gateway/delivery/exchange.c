@@ -96,6 +96,7 @@ static bool is_stale_connection(struct attempt *a)
 static void contact_afresh(struct attempt *a)
 {
     a->must_be_fresh = true;
+    a->was_policy_renewed = false;
     attempt_contact_again(a);
 }
 

@@ -86,6 +86,7 @@ static void contact_address(struct attempt *a, const struct net_address *to)
     if (!slice_copy(slice_of(a->hosts[a->host_index].name), a->key.host, sizeof a->key.host))
         panic("host name too long");
     a->failed_tls = GUARANTEE_TLS_UNTRIED;
+    a->is_reused = false;
     if (date_now() >= a->host.expires_at) {
         ask_again(a);
         return;

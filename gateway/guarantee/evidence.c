@@ -219,6 +219,12 @@ static void write_line(struct line *line, const struct guarantee_requirement *r,
     char host[WORDS_HOST_SIZE], when[DATE_SIZE];
     enum guarantee_kind kind = guarantee_judge(r, h).kind;
     line->len = 0;
+    if (h->is_recalled) {
+        add(line, "not tried again yet; an earlier attempt found");
+        add_cause(line, &h->cause);
+        make_printable(line);
+        return;
+    }
     add(line, "%s:%u (preference %u)", words_host(h, host), h->port, h->preference);
     if (h->at != 0)
         add(line, " at %s", date_rfc3339(h->at, when));

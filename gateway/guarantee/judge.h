@@ -115,6 +115,7 @@ struct guarantee_host {
     int64_t at;          /* wall clock seconds of the last word heard, for the evidence */
     bool is_name_secure; /* the MX look-up was secure (a secure denial of MX is one), or the name
                             was configured (route) */
+    bool is_recalled;    /* not tried in this attempt: `cause` is what an earlier one found */
     bool is_literal;     /* reached by address literal: never verified */
     bool is_configured;  /* a route names it: no MX look-up was made. Words only */
     bool is_local_route; /* named route and the connected address is loopback or a Unix socket:

@@ -129,6 +129,27 @@ static void the_policy_and_what_is_remembered_are_in_the_evidence(void **state)
     }
 }
 
+/* Of the destination now: nothing was looked up or tried. */
+static void what_an_earlier_attempt_found_is_told_as_such(void **state)
+{
+    (void)state;
+    struct guarantee_host h = {.name = "mx.plain.example",
+                               .address = "192.0.2.9",
+                               .port = 25,
+                               .is_recalled = true,
+                               .contact = GUARANTEE_NO_CONTACT,
+                               .cause =
+                                   outcome_local(status_make(4, 4, 1), "Connection timed out")};
+    struct guarantee_attempt attempt = {
+        .domain = "plain.example", .detail = "", .hosts = &h, .count = 1};
+    struct buffer out;
+    buffer_init(&out, 8192);
+    guarantee_evidence(&encrypt, &attempt, &out);
+    assert_string_equal(buffer_text(&out),
+                        "not tried again yet; an earlier attempt found (Connection timed out)\n");
+    buffer_free(&out);
+}
+
 /* What was not asked has no answer, and what was left out was not looked at. */
 static void what_was_not_done_is_not_told_as_a_finding(void **state)
 {
@@ -388,6 +409,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_host_is_one_line_of_what_it_showed),
         cmocka_unit_test(the_policy_and_what_is_remembered_are_in_the_evidence),
+        cmocka_unit_test(what_an_earlier_attempt_found_is_told_as_such),
         cmocka_unit_test(what_was_not_done_is_not_told_as_a_finding),
         cmocka_unit_test(digests_are_said_where_somebody_has_to_compare_them),
         cmocka_unit_test(a_certificate_for_another_name_is_said_where_the_policy_asks),
