@@ -64,7 +64,8 @@ def test_a_held_message_and_its_single_notice_survive_a_kill(make_gateway, lab: 
     assert gateway.held_entry(queue_id)
     gateway.wait_for_notice(user.address)
     time.sleep(1.5)
-    assert len(gateway.notices_to(user.address)) == 1
+    # The same one may have come twice: the kill may fall between the mailbox's 250 and our commit of it.
+    assert len({notice.mail["Message-ID"] for notice in gateway.notices_to(user.address)}) == 1
 
 
 def test_an_id_is_not_used_again_after_a_restart(make_gateway, lab: Lab) -> None:
