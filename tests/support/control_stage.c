@@ -51,11 +51,15 @@ void stage_close(struct stage *s)
     nftw(s->directory, remove_entry, 8, FTW_DEPTH | FTW_PHYS);
 }
 
+/* libuv closes by a bare system call, which TSan does not see: to it a number that comes back would
+ * still be another thread's. */
+#define OUT_OF_THE_WAY 500
+
 /* Puts a file in memory in the place of a standard stream. */
 static int replace(int stream, int *saved)
 {
     int file = memfd_create("stage", 0);
-    *saved = dup(stream);
+    *saved = fcntl(stream, F_DUPFD_CLOEXEC, OUT_OF_THE_WAY);
     if (file < 0 || *saved < 0 || dup2(file, stream) < 0)
         panic("stage: %s", strerror(errno));
     return file;
