@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/signalfd.h>
 #include <systemd/sd-daemon.h>
 #include <unistd.h>
 
@@ -40,7 +41,8 @@ struct gateway {
     struct worker **workers; /* [0] is home */
     unsigned worker_count;
     unsigned running; /* workers that have not stopped */
-    struct loop_signal *signals[3];
+    int signal_fd;
+    struct loop_watch *signals;
     bool is_stopping;
     int64_t started_at;
 };
@@ -307,12 +309,7 @@ static void begin_reload(void *context)
 
 static void end_loops(struct gateway *g)
 {
-    static const int numbers[] = {SIGTERM, SIGINT, SIGHUP}; /* as in handle_signals() */
-    for (size_t i = 0; i < COUNT_OF(g->signals); i++) {
-        loop_signal_free(g->signals[i]);
-        /* Without a handler the next one would end us before the last commit. */
-        signal(numbers[i], SIG_IGN);
-    }
+    loop_watch_free(g->signals);
     sts_free(g->old_sts);
     sts_free(g->sts);
     dns_free(g->old_dns);
@@ -366,15 +363,37 @@ static void begin_stop(void *context)
 
 /* ---- the beginning ---- */
 
+/* Blocked in every thread, from before there is a second one to the end: with no handler at any
+ * moment, none can end us before the last commit. */
+static sigset_t block_signals(void)
+{
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGHUP);
+    pthread_sigmask(SIG_BLOCK, &set, NULL);
+    return set;
+}
+
+static void take_signals(void *context)
+{
+    struct gateway *g = context;
+    struct signalfd_siginfo info;
+    while (read(g->signal_fd, &info, sizeof info) == sizeof info) {
+        if (info.ssi_signo == SIGHUP)
+            begin_reload(g);
+        else
+            begin_stop(g);
+    }
+}
+
 static bool handle_signals(struct gateway *g)
 {
-    struct loop *l = home(g);
-    signal(SIGPIPE, SIG_IGN);
-    g->signals[0] = loop_signal_new(l, SIGTERM, begin_stop, g);
-    g->signals[1] = loop_signal_new(l, SIGINT, begin_stop, g);
-    g->signals[2] = loop_signal_new(l, SIGHUP, begin_reload, g);
-    return (g->signals[0] && g->signals[1] && g->signals[2]) ||
-           log_complain("no resources for signals");
+    sigset_t set = block_signals();
+    g->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+    g->signals = g->signal_fd >= 0 ? loop_watch_new(home(g), g->signal_fd, take_signals, g) : NULL;
+    return g->signals || log_complain("no resources for signals");
 }
 
 static unsigned count_cores(void)
@@ -484,6 +503,8 @@ static void run(struct gateway *g)
 /* Also of what was made before a start failed. */
 static void take_down(struct gateway *g)
 {
+    if (g->signal_fd >= 0)
+        close(g->signal_fd);
     posture_free(g->posture);
     claim_release(&g->claim, g->config);
     submission_limits_free(g->limits);
@@ -498,7 +519,8 @@ static void take_down(struct gateway *g)
 
 int daemon_run(const char *file, struct config *config)
 {
-    struct gateway g = {.file = file, .config = config, .started_at = date_now()};
+    struct gateway g = {.file = file, .config = config, .signal_fd = -1, .started_at = date_now()};
+    block_signals();
     log_set_threshold(config->log_level);
     if (!claim_take(&g.claim, config) || !make_loops(&g) || !make_resolver(&g)) {
         take_down(&g);

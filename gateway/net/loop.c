@@ -395,55 +395,6 @@ void loop_watch_free(struct loop_watch *w)
         uv_close((uv_handle_t *)&w->uv, watch_closed);
 }
 
-/* ---- signals ---- */
-
-struct loop_signal {
-    uv_signal_t uv;
-    struct loop *loop; /* borrowed */
-    void (*raised)(void *context);
-    void *context;
-};
-
-static void signal_raised(uv_signal_t *uv, int number)
-{
-    struct loop_signal *s = uv->data;
-    (void)number;
-    s->raised(s->context);
-}
-
-static void signal_closed(uv_handle_t *handle)
-{
-    struct loop_signal *s = handle->data;
-    s->loop->open--;
-    free(s);
-}
-
-struct loop_signal *loop_signal_new(struct loop *l, int number, void (*raised)(void *context),
-                                    void *context)
-{
-    struct loop_signal *s = xalloc(sizeof(*s));
-    s->loop = l;
-    s->raised = raised;
-    s->context = context;
-    if (uv_signal_init(&l->uv, &s->uv) != 0) {
-        free(s);
-        return NULL;
-    }
-    s->uv.data = s;
-    l->open++;
-    if (uv_signal_start(&s->uv, signal_raised, number) != 0) {
-        loop_signal_free(s);
-        return NULL;
-    }
-    return s;
-}
-
-void loop_signal_free(struct loop_signal *s)
-{
-    if (s)
-        uv_close((uv_handle_t *)&s->uv, signal_closed);
-}
-
 /* ---- jobs ---- */
 
 struct job {

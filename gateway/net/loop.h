@@ -1,5 +1,4 @@
-/* loop.h - one event loop, one thread: posting, timers, fd watchers, signals, and jobs off the
- * loop.
+/* loop.h - one event loop, one thread: posting, timers, fd watchers, and jobs off the loop.
  *
  * The one door to libuv. All functions but loop_post() belong to the loop's own thread (or to the
  * time before loop_run()). A callback is never run from inside the call that asked for it. */
@@ -59,11 +58,6 @@ NODISCARD struct loop_watch *loop_watch_new_both(struct loop *l, int fd,
 void loop_watch_select(struct loop_watch *w, bool readable, bool writable);
 void loop_watch_free(
     struct loop_watch *w); /* NULL is fine; before its owner closes the descriptor */
-
-struct loop_signal; /* opaque */
-NODISCARD struct loop_signal *loop_signal_new(struct loop *l, int number,
-                                              void (*raised)(void *context), void *context);
-void loop_signal_free(struct loop_signal *s); /* NULL is fine */
 
 /* Runs work(context) on a pool thread, then done(context) on the loop. False: could not be queued,
  * nothing will run. */

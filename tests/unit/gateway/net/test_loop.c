@@ -5,7 +5,6 @@
 #include <cmocka.h>
 
 #include <pthread.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -20,7 +19,6 @@ struct trace {
     size_t len;
     struct loop_timer *timer;
     struct loop_watch *watch;
-    struct loop_signal *signal;
     struct loop_later later[2];
     int fd;
     int rounds;
@@ -356,44 +354,6 @@ static void a_watch_on_no_descriptor_is_refused(void **state)
     loop_free(t.loop);
 }
 
-static void raise_it(void *context)
-{
-    (void)context;
-    raise(SIGUSR1);
-}
-
-static void note_signal_and_free_it(void *context)
-{
-    struct trace *t = context;
-    note(t, 's');
-    loop_signal_free(t->signal);
-    loop_stop(t->loop);
-}
-
-static void signals_reach_the_loop(void **state)
-{
-    (void)state;
-    struct trace t = begin();
-    t.signal = loop_signal_new(t.loop, SIGUSR1, note_signal_and_free_it, &t);
-    assert_non_null(t.signal);
-    loop_post(t.loop, raise_it, NULL);
-    loop_run(t.loop);
-    assert_string_equal(t.seen, "s");
-    loop_free(t.loop);
-}
-
-static void signal_that_cannot_be_caught_is_refused(void **state)
-{
-    (void)state;
-    struct trace t = begin();
-    assert_null(loop_signal_new(t.loop, SIGKILL, note_a, &t));
-    loop_signal_free(NULL);
-    loop_watch_free(NULL);
-    loop_stop(t.loop);
-    loop_run(t.loop);
-    loop_free(t.loop);
-}
-
 struct job_trace {
     pthread_t loop_thread, work_thread, done_thread;
     bool is_done;
@@ -488,8 +448,6 @@ int main(void)
         cmocka_unit_test(a_watch_of_both_tells_what_is_selected_and_nothing_else),
         cmocka_unit_test(the_end_of_the_peer_wakes_a_watch_that_only_writes),
         cmocka_unit_test(a_watch_on_no_descriptor_is_refused),
-        cmocka_unit_test(signals_reach_the_loop),
-        cmocka_unit_test(signal_that_cannot_be_caught_is_refused),
         cmocka_unit_test(a_job_runs_off_the_loop_and_is_waited_for),
         cmocka_unit_test(a_loop_that_never_ran_can_be_freed),
         cmocka_unit_test(what_jobs_left_in_their_threads_is_given_back_at_the_end),
